@@ -1,0 +1,21 @@
+"""geopix2pix: learn to turn georeferenced rasters into other georeferenced rasters."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geopix2pix.training import train as train
+    from geopix2pix.translation import translate as translate
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "train", "translate"]
+
+# torch and rasterio take seconds to import, so the functions come when they are first asked for. Their modules have
+# other names: a submodule `translate` would rebind the function as soon as anybody imported it.
+_FUNCTIONS = {"train": "geopix2pix.training", "translate": "geopix2pix.translation"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - module attributes have no common type
+    if name in _FUNCTIONS:
+        return getattr(import_module(_FUNCTIONS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,61 @@
+"""Every failure that a user can cause, one class per remedy.
+
+A message says what was asked, what was found and what to do, with the path and the values. Programming mistakes stay
+plain `ValueError` or `AssertionError`.
+"""
+
+
+class GeoPix2PixError(Exception):
+    """Root of all failures that a user can mend."""
+
+
+class RasterError(GeoPix2PixError, OSError):
+    """A raster cannot be opened or read."""
+
+
+class OutputError(GeoPix2PixError, OSError):
+    """A result cannot be written: it exists, the folder is not writable, the disk is full, another process writes it."""
+
+
+class SceneError(GeoPix2PixError, ValueError):
+    """A readable scene does not fit the model or the request: bands, dtype, scaling, size, no valid pixel."""
+
+
+class ModelFileError(GeoPix2PixError, ValueError):
+    """A model file is missing, damaged, of a newer format, or not one of ours."""
+
+
+class PairsError(GeoPix2PixError, ValueError):
+    """A folder of training pairs cannot be used as it is."""
+
+
+class ConfigError(GeoPix2PixError, ValueError):
+    """An option or a configuration value is impossible, alone or together with another."""
+
+
+class CheckpointError(GeoPix2PixError, ValueError):
+    """A training run cannot be continued from what its folder holds."""
+
+
+class TrainingError(GeoPix2PixError, ArithmeticError):
+    """Training cannot go on: a loss is no longer finite."""
+
+
+class Cancelled(GeoPix2PixError):
+    """The work was stopped on request. Raised by a `Progress` callback; finished parts are kept for a later resume."""
+
+
+class GeoPix2PixWarning(UserWarning):
+    """Root of all warnings: the work goes on, but the user should know."""
+
+
+class SceneWarning(GeoPix2PixWarning):
+    """Something about the scene is doubtful: no CRS, a band tagged as alpha that holds data, no known resolution."""
+
+
+class SeamWarning(GeoPix2PixWarning):
+    """The model depends on its tile, so that seams cannot be ruled out."""
+
+
+class TrainingWarning(GeoPix2PixWarning):
+    """Training goes on, but something about its data or its course is doubtful."""
