@@ -1,0 +1,188 @@
+"""The laws of blending: patches cut from a raster give that raster back, wherever the windows lie."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geopix2pix.blend import Blender
+from geopix2pix.grid import WindowGrid
+
+laws = settings(deadline=None, max_examples=200)
+BANDS = 2
+
+
+@st.composite
+def grids(draw):
+    """Grids of every kind over scenes from 1 x 1 on; up to a feather of 8 the blend of 16-bit integers is exact."""
+    feather, crop = draw(st.sampled_from([0, 1, 2, 4, 8])), draw(st.integers(0, 5))
+    step = draw(st.integers(max(feather, 1), feather + 12))
+    side, offset = st.one_of(st.just(1), st.integers(1, 60)), st.integers(-50, 50)
+    return WindowGrid(
+        width=draw(side),
+        height=draw(side),
+        window=step + 2 * crop + feather,
+        crop=crop,
+        feather=feather,
+        offset=(draw(offset), draw(offset)),
+    )
+
+
+def positions(grid):
+    """A raster whose 16-bit values tell their band, row and column."""
+    shape = (BANDS, grid.height, grid.width)
+    return np.linspace(1, 65535, np.prod(shape)).astype(np.uint16).reshape(shape)
+
+
+def patch_of(raster, grid, column, row):
+    """What a window sees of a raster where it has weight; everything else that it sees is not a number."""
+    window, support = grid.window_at(column, row), grid.support(column, row)
+    patch = np.full((len(raster), grid.window, grid.window), np.nan, np.result_type(raster, np.float32))
+    rows, cols = support.shifted(-window.col, -window.row).slices
+    patch[:, rows, cols] = raster[(slice(None), *support.slices)]
+    return patch
+
+
+def places(grid, first_row=0):
+    return [(column, row) for row, column in product(range(first_row, grid.rows), range(grid.columns))]
+
+
+def mosaic(blender, patches):
+    """All finished rectangles, laid where they belong; what no rectangle covers is not a number."""
+    grid = blender.grid
+    whole = np.full((BANDS, grid.height, grid.width), np.nan, blender.carry.dtype)
+    for place, patch in patches.items():
+        window, values = blender.add(*place, patch)
+        assert window == grid.finished(*place)
+        whole[(slice(None), *window.slices)] = values
+    return whole
+
+
+@laws
+@given(grids())
+def test_patches_of_a_raster_give_it_back_bit_for_bit(grid):
+    raster = positions(grid)
+    result = mosaic(Blender(grid, BANDS), {place: patch_of(raster, grid, *place) for place in places(grid)})
+    assert result.dtype == np.float32
+    assert np.array_equal(result, raster)
+
+
+@laws
+@given(grids(), st.sampled_from(["float32", "float64"]), st.integers(0, 2**32 - 1))
+def test_patches_of_floats_give_them_back_to_a_millionth_of_their_range(grid, dtype, seed):
+    raster = np.random.default_rng(seed).uniform(-1, 1, (BANDS, grid.height, grid.width)).astype(dtype)
+    result = mosaic(Blender(grid, BANDS, dtype), {place: patch_of(raster, grid, *place) for place in places(grid)})
+    assert result.dtype == dtype
+    assert np.abs(result - raster).max() <= 1e-6 * 2
+
+
+@laws
+@given(grids(), st.integers(0, 2**32 - 1))
+def test_the_blend_is_the_weighted_sum_of_patches_that_differ(grid, seed):
+    """The oracle adds all patches up on an array of the whole plane that the windows see."""
+    random = np.random.default_rng(seed)
+    patches = {place: random.uniform(-1, 1, (BANDS, grid.window, grid.window)) for place in places(grid)}
+    corner = grid.window_at(0, 0)
+    side = grid.window + grid.step * max(grid.columns, grid.rows)
+    plane = np.zeros((BANDS, side, side))
+    for place, patch in patches.items():
+        rows, cols = grid.window_at(*place).shifted(-corner.col, -corner.row).slices
+        plane[:, rows, cols] += patch * np.outer(grid.weights, grid.weights)
+    expected = plane[(slice(None), *grid.scene.shifted(-corner.col, -corner.row).slices)]
+    assert np.abs(mosaic(Blender(grid, BANDS, np.float64), patches) - expected).max() <= 1e-12
+
+
+@laws
+@given(grids(), st.data())
+def test_a_resumed_blend_is_the_undisturbed_one(grid, data):
+    patches = {
+        place: np.random.default_rng(place).uniform(-1, 1, (BANDS, grid.window, grid.window)) for place in places(grid)
+    }
+    undisturbed = mosaic(Blender(grid, BANDS), patches)
+    stop = data.draw(st.integers(0, grid.rows))
+    later = {place: patch for place, patch in patches.items() if place[1] >= stop}
+    stopped = Blender(grid, BANDS)
+    result = mosaic(stopped, {place: patch for place, patch in patches.items() if place[1] < stop})
+    carry = stopped.carry
+    mosaic(stopped, later)  # a carry is a copy: what is added after it was taken leaves it alone
+    for _ in range(2):  # one carry serves as often as it is needed
+        resumed = Blender(grid, BANDS)
+        resumed.resume(stop, carry)
+        assert np.array_equal(np.where(np.isnan(result), mosaic(resumed, later), result), undisturbed)
+
+
+@laws
+@given(grids(), st.data())
+def test_a_window_without_a_valid_pixel_adds_nothing(grid, data):
+    empty = data.draw(st.sets(st.sampled_from(places(grid))))
+    raster = positions(grid)
+    zeroed = {place: 0 if place in empty else 1 for place in places(grid)}
+    with_none = {place: patch_of(raster, grid, *place) if kept else None for place, kept in zeroed.items()}
+    with_zeros = {place: patch_of(raster * np.uint16(kept), grid, *place) for place, kept in zeroed.items()}
+    assert np.array_equal(mosaic(Blender(grid, BANDS), with_none), mosaic(Blender(grid, BANDS), with_zeros))
+    assert not mosaic(Blender(grid, BANDS), dict.fromkeys(places(grid))).any()
+
+
+def bytes_held(blender):
+    """The bytes of all arrays that a blender holds, those that it holds through views included."""
+    arrays = [value for value in vars(blender).values() if isinstance(value, np.ndarray)]
+    return sum((array if array.base is None else array.base).nbytes for array in arrays)
+
+
+def test_memory_grows_by_the_feathered_band_with_the_width_and_not_at_all_with_the_height():
+    small = WindowGrid.fitted(300, 300, window=64, overlap=32, stride=32)
+    held = []
+    for grid in (small, replace(small, height=900), replace(small, width=900)):
+        blender = Blender(grid, BANDS)
+        sizes = []
+        for place in places(grid):
+            blender.add(*place, np.ones((BANDS, grid.window, grid.window), np.float32))
+            sizes.append(bytes_held(blender))
+        assert len(set(sizes)) == 1
+        held.append(sizes[0])
+    assert held[1] == held[0]
+    assert held[2] - held[0] == (900 - 300) * small.feather * BANDS * 4
+    assert held[0] <= 4 * (small.window**2 + BANDS * small.feather * (small.width + small.window))
+
+
+def test_windows_come_in_row_major_order():
+    grid = WindowGrid.fitted(100, 100, window=64, overlap=0, stride=64)
+    wrong = [(1, 0), (0, 0), (1, 1), (0, 2)]
+    blender = Blender(grid, BANDS)
+    for number, place in enumerate(places(grid)):
+        with pytest.raises(ValueError, match=r"next one is \(column"):
+            blender.add(*wrong[number], None)
+        blender.add(*place, None)
+    for place in [(0, 0), (0, 2)]:  # past the end, nothing comes next
+        with pytest.raises(ValueError, match="row-major order"):
+            blender.add(*place, None)
+
+
+@pytest.mark.parametrize("shape", [(BANDS, 64, 63), (BANDS + 1, 64, 64), (1, 64, 64), (64, 64)])
+def test_a_patch_of_another_shape_is_refused_and_changes_nothing(shape):
+    grid = WindowGrid.fitted(64, 64, window=64, overlap=0, stride=64)
+    blender = Blender(grid, BANDS)
+    with pytest.raises(ValueError, match=r"expected \(2, 64, 64\)"):
+        blender.add(0, 0, np.zeros(shape, np.float32))
+    assert blender.add(0, 0, np.ones((BANDS, 64, 64), np.float32))[1].all()
+
+
+def test_an_unfinished_row_has_no_carry():
+    blender = Blender(WindowGrid.fitted(100, 100, window=64, overlap=32, stride=32), BANDS)
+    assert blender.carry.shape == (BANDS, 8, 100)
+    blender.add(0, 0, None)
+    with pytest.raises(ValueError, match="window row 0 is not finished: 1 of 4"):
+        blender.carry  # noqa: B018 -- the property itself raises
+
+
+@pytest.mark.parametrize(
+    ("row", "shape", "message"),
+    [(-1, (BANDS, 8, 100), "row -1 of 4"), (5, (BANDS, 8, 100), "row 5 of 4"), (1, (BANDS, 8, 99), r"\(2, 8, 99\)")],
+)
+def test_what_does_not_fit_the_grid_cannot_be_resumed(row, shape, message):
+    blender = Blender(WindowGrid.fitted(100, 100, window=64, overlap=32, stride=32), BANDS)
+    with pytest.raises(ValueError, match=message):
+        blender.resume(row, np.zeros(shape, np.float32))
