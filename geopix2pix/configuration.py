@@ -1,0 +1,160 @@
+"""What decides a training run: every number of it, with the published recipe and ours as presets."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from geopix2pix.architecture import Adversary, DiscriminatorSpec, GeneratorSpec
+from geopix2pix.augmentation import Symmetry
+from geopix2pix.errors import ConfigError
+from geopix2pix.pairs import PairSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """A training run. The defaults are pix2pix as published (Isola et al. 2017, section 3.3 and appendix 6.2)."""
+
+    generator: GeneratorSpec = field(default_factory=GeneratorSpec)
+    discriminator: DiscriminatorSpec = field(default_factory=DiscriminatorSpec)
+    encoder_weights: Path | None = None
+    """Pretrained weights (safetensors) for a generator with the body `encoder`; nothing is ever downloaded."""
+
+    seed: int = 0
+    epochs: int = 200
+    images_per_epoch: int = 0
+    """Crops per epoch; 0 = as many as there are training pairs."""
+    batch: int = 1
+    crop: int = 256
+    """Side of a training crop, pixels."""
+    load_size: int = 0
+    """Side to which every picture is resized before it is cropped; 0 = crops are cut from the picture itself."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the random magnification of a crop."""
+    symmetry: Symmetry = "mirror"
+    jitter: float = 0.0
+    """Strength of the random change of the source's light; 0 = none."""
+
+    learning_rate: float = 2e-4
+    encoder_rate: float = 1.0
+    """Factor on the learning rate for the encoder of a generator with the body `encoder`."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    decay: float = 0.5
+    """Share of the run, at its end, over which the learning rate falls linearly to zero."""
+    adversary: Adversary = "bce"
+    """`none` trains without a discriminator."""
+    adversarial_weight: float = 1.0
+    l1_weight: float = 100.0
+    class_weight: float = 100.0
+    """Weight of the class loss of the palette head."""
+    ema: float = 0.0
+    """Decay per step of a moving average of the generator's weights, which then is the model; 0 = no average."""
+
+    validation_crops: int = 64
+    keep: Literal["best", "last"] = "best"
+    """Which epoch becomes the model; the last where there are no validation pairs."""
+    threads: int | None = None
+    """CPU threads; results repeat bit for bit only with the same number. None = leave torch's choice."""
+
+    workers: int = 0
+    """Processes that load crops; the result does not depend on it."""
+    cache_bytes: int = 2 * 2**30
+    """Memory for decoded pictures, per loading process."""
+    checkpoint_minutes: float = 10.0
+    """Time between checkpoints within an epoch; there is one after every epoch."""
+
+    def __post_init__(self) -> None:
+        for name, right, expected in _laws(self):
+            if not right:
+                raise ConfigError(f"training option {name} is {getattr(self, name)!r}, but must be {expected}")
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields in the types of JSON; of the encoder's weights only the file's name."""
+        weights = self.encoder_weights
+        data = {**dataclasses.asdict(self), "encoder_weights": weights.name if weights else None}
+        plain: dict[str, Any] = json.loads(json.dumps(data))  # tuples become lists
+        return plain
+
+
+WITHOUT_EFFECT = ("workers", "cache_bytes", "checkpoint_minutes")
+"""Fields that may change when a run is continued, since no result depends on them."""
+
+
+def _laws(config: TrainingConfig) -> list[tuple[str, bool, str]]:
+    c, stride = config, config.generator.total_stride
+    return [
+        ("crop", c.crop > 0 and c.crop % stride == 0, f"a multiple of the generator's total stride, {stride}"),
+        ("load_size", c.load_size == 0 or c.load_size >= c.crop, f"0 or at least the crop, {c.crop}"),
+        ("scale", 0 < c.scale[0] <= c.scale[1], "two factors above 0, the lower first"),
+        ("load_size", not c.load_size or c.scale == (1.0, 1.0), f"0 where scale is {c.scale}"),
+        ("epochs", c.epochs >= 1, "at least 1"),
+        ("batch", c.batch >= 1, "at least 1"),
+        ("images_per_epoch", c.images_per_epoch >= 0, "at least 0"),
+        ("seed", c.seed >= 0, "at least 0"),
+        ("learning_rate", c.learning_rate > 0, "above 0"),
+        ("encoder_rate", c.encoder_rate >= 0, "at least 0"),
+        ("betas", all(0 <= b < 1 for b in c.betas), "two shares below 1"),
+        ("decay", 0 <= c.decay <= 1, "a share from 0 to 1"),
+        ("ema", 0 <= c.ema < 1, "a share from 0 to below 1"),
+        ("jitter", 0 <= c.jitter <= 4, "from 0 to 4"),
+        ("adversarial_weight", c.adversarial_weight >= 0, "at least 0"),
+        ("l1_weight", c.l1_weight >= 0, "at least 0"),
+        ("class_weight", c.class_weight >= 0, "at least 0"),
+        ("threads", c.threads is None or c.threads >= 1, "at least 1"),
+        ("workers", c.workers >= 0, "at least 0"),
+        ("validation_crops", c.validation_crops >= 1, "at least 1"),
+        ("encoder_weights", c.encoder_weights is None or c.generator.body == "encoder", "absent for this generator"),
+    ]
+
+
+PRESETS: Mapping[str, TrainingConfig] = {
+    "pix2pix": TrainingConfig(load_size=286),
+    "light": TrainingConfig(
+        generator=GeneratorSpec(
+            body="encoder",
+            encoder="tu-tf_efficientnet_lite0",
+            norm="frozen",
+            padding="replicate",
+            upsampling="resize",
+            depth=5,
+            decoder_channels=(128, 64, 40, 24, 12),
+        ),
+        discriminator=DiscriminatorSpec(width=32),
+        epochs=50,
+        images_per_epoch=800,
+        batch=8,
+        scale=(0.5, 2.0),
+        symmetry="dihedral",
+        jitter=1.0,
+        learning_rate=5e-4,
+        encoder_rate=0.5,
+        l1_weight=20.0,
+        class_weight=20.0,
+        ema=0.99,
+    ),
+}
+"""`pix2pix`: the recipe as published, for 256-pixel pictures; `light`: a small tile-independent network that also
+trains on a CPU, with the palette head where there is a palette."""
+
+
+def configure(sets: Sequence[PairSet], preset: str = "light", **changes: Any) -> TrainingConfig:
+    """The preset, fitted to the pairs' bands and classes, with `changes` to its fields.
+
+    Raises:
+        ConfigError: the preset is unknown or a value is impossible.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+    config, first = PRESETS[preset], sets[0]
+    in_bands, out_bands = len(first.source.names), len(first.target.names)
+    palette = first.palette if preset != "pix2pix" else None
+    generator = replace(
+        config.generator,
+        in_bands=in_bands,
+        head="palette" if palette else "raster",
+        out_channels=len(palette.classes) if palette else out_bands,
+    )
+    discriminator = replace(config.discriminator, in_channels=in_bands + out_bands)
+    return replace(config, **{"generator": generator, "discriminator": discriminator, **changes})

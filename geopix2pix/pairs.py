@@ -1,0 +1,225 @@
+"""Folders of training pairs: which pictures belong together, what they hold, and which are kept for validation."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from geopix2pix.errors import ConfigError, PairsError, RasterError
+from geopix2pix.grid import Window
+from geopix2pix.manifest import DType
+from geopix2pix.palette import Palette
+from geopix2pix.raster import RasterReader
+
+Layout = Literal["auto", "folders", "source-left", "source-right"]
+"""`folders`: `source/` and `target/` with the same file names; `source-left` and `source-right`: one picture holds both
+side by side, as in the published pix2pix data sets; `auto`: whichever is there, `source-left` for single pictures."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One source picture and its target, of the same size."""
+
+    name: str
+    source: Path
+    target: Path
+    """The same file as `source` where one picture holds both."""
+    source_window: Window
+    target_window: Window
+
+    @property
+    def width(self) -> int:
+        return self.source_window.width
+
+    @property
+    def height(self) -> int:
+        return self.source_window.height
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """What every picture on one side of the pairs holds."""
+
+    names: tuple[str, ...] = field(compare=False)
+    dtype: DType
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} x {self.dtype}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairSet:
+    """The pairs of one folder, split into those to learn from and those to judge by."""
+
+    name: str
+    train: tuple[Pair, ...]
+    validation: tuple[Pair, ...]
+    source: Bands
+    target: Bands
+    palette: Palette | None
+    weight: float
+    """The share of training images drawn from this set, relative to the other sets."""
+    listing: str
+    """SHA-256 of the names and file sizes."""
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the set when a run is continued; the same wherever the folder lies."""
+        return {
+            "name": self.name,
+            "train": len(self.train),
+            "validation": len(self.validation),
+            "weight": self.weight,
+            "palette": self.palette.to_json() if self.palette else None,
+            "listing": self.listing,
+        }
+
+
+def open_pairs(
+    folder: Path, *, layout: Layout = "auto", palette: Path | None = None, validation: float = 0.1, weight: float = 1.0
+) -> PairSet:
+    """The pairs in `folder`, their headers checked; no pixel is read yet.
+
+    `train/` and `validation/` (or `val/`) subfolders are taken as the split where they exist; otherwise the last
+    `validation` share of the sorted names is held out, since neighbouring names are often neighbouring places. A
+    `palette.json` in the folder is used unless `palette` names another.
+
+    Raises:
+        PairsError: the folder holds no pairs, names without a partner, or pictures that do not fit each other.
+        ConfigError: the palette or a number is impossible.
+    """
+    if not 0 <= validation < 1 or not 0 < weight < float("inf"):
+        raise ConfigError(f"{folder}: validation share {validation} must be in [0, 1), weight {weight} above 0")
+    if not folder.is_dir():
+        raise PairsError(f"{folder}: a folder of training pairs was asked for, but there is no such folder")
+    held_out = next((folder / name for name in ("validation", "val") if (folder / name).is_dir()), None)
+    inside = folder / "train" if (folder / "train").is_dir() else folder
+    train, bands = _pairs(inside, layout)
+    if held_out is not None:
+        judged, judged_bands = _pairs(held_out, layout)
+        if judged_bands != bands:
+            raise PairsError(
+                f"{held_out}: sources and targets hold {_phrase(judged_bands)}, those in {inside} {_phrase(bands)}"
+            )
+    else:
+        split = len(train) - min(round(len(train) * validation), len(train) - 1)
+        train, judged = train[:split], train[split:]
+    found = palette or (folder / "palette.json" if (folder / "palette.json").is_file() else None)
+    return PairSet(
+        name=folder.resolve().name,
+        train=train,
+        validation=judged,
+        source=bands[0],
+        target=bands[1],
+        palette=_fitting(Palette.load(found), bands[1], found) if found else None,
+        weight=weight,
+        listing=_listing((*train, *judged)),
+    )
+
+
+def check_mixable(sets: Sequence[PairSet]) -> None:
+    """Refuse sets that one model cannot learn from together.
+
+    Raises:
+        PairsError: bands, data types or class names differ; the message names both folders.
+    """
+    first = sets[0]
+    for other in sets[1:]:
+        if (other.source, other.target) != (first.source, first.target):
+            raise PairsError(f"{other.name} and {first.name} cannot be mixed: their bands or data types differ")
+        if (other.palette.names if other.palette else None) != (first.palette.names if first.palette else None):
+            raise PairsError(f"{other.name} and {first.name} cannot be mixed: their palettes name different classes")
+
+
+def _listing(pairs: Sequence[Pair]) -> str:
+    lines = (f"{p.name} {p.source.stat().st_size} {p.target.stat().st_size}\n" for p in pairs)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _fitting(palette: Palette, target: Bands, where: Path) -> Palette:
+    if target.dtype != "uint8" or target.count != 3:
+        raise PairsError(f"{where}: a palette needs targets of 3 x uint8 or with a colour table, found {target}")
+    return palette
+
+
+def _pairs(folder: Path, layout: Layout) -> tuple[tuple[Pair, ...], tuple[Bands, Bands]]:
+    separate = (folder / "source").is_dir() and (folder / "target").is_dir()
+    if layout == "folders" and not separate:
+        raise PairsError(f"{folder}: pairs in folders were asked for, but `source/` and `target/` are not both there")
+    if layout == "folders" or (layout == "auto" and separate):
+        partners = _matched(folder)
+        opened = [_separate(name, source, target) for name, (source, target) in partners.items()]
+    else:
+        single = _pictures(folder)
+        opened = [_side_by_side(name, path, layout == "source-right") for name, path in single.items()]
+    if not opened:
+        raise PairsError(
+            f"{folder}: no pairs found; put pictures ({' '.join(SUFFIXES)}) with equal names into `source/` and "
+            "`target/`, or pictures that hold both side by side into the folder itself"
+        )
+    first, bands = opened[0]
+    for pair, found in opened:
+        if found != bands:
+            raise PairsError(
+                f"{pair.source}: source and target hold {_phrase(found)}, those of {first.source} {_phrase(bands)}; "
+                "all pairs must agree"
+            )
+    return tuple(pair for pair, _ in opened), bands
+
+
+def _phrase(bands: tuple[Bands, Bands]) -> str:
+    return f"{bands[0]} and {bands[1]} bands"
+
+
+def _matched(folder: Path) -> dict[str, tuple[Path, Path]]:
+    sources, targets = _pictures(folder / "source"), _pictures(folder / "target")
+    alone = sorted(sources.keys() ^ targets.keys())
+    if alone:
+        raise PairsError(
+            f"{folder}: {len(alone)} names are in only one of `source/` and `target/`, such as {alone[:3]}; "
+            "each source needs a target of the same name"
+        )
+    return {name: (sources[name], targets[name]) for name in sorted(sources)}
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    pictures: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            if path.stem in pictures:
+                raise PairsError(f"{path}: {pictures[path.stem].name} has the same name; keep one of them")
+            pictures[path.stem] = path
+    return pictures
+
+
+def _separate(name: str, source: Path, target: Path) -> tuple[Pair, tuple[Bands, Bands]]:
+    (window, bands), (target_window, target_bands) = _header(source), _header(target)
+    if window != target_window:
+        raise PairsError(
+            f"{source} is {window.width} x {window.height} pixels, its target {target} is {target_window.width} x "
+            f"{target_window.height}; bring both to one size"
+        )
+    pair = Pair(name=name, source=source, target=target, source_window=window, target_window=target_window)
+    return pair, (bands, target_bands)
+
+
+def _side_by_side(name: str, path: Path, source_right: bool) -> tuple[Pair, tuple[Bands, Bands]]:
+    whole, bands = _header(path)
+    if whole.width % 2:
+        raise PairsError(f"{path}: {whole.width} pixels wide, which does not divide into a source and a target half")
+    left = Window(0, 0, whole.width // 2, whole.height)
+    right = Window(whole.width // 2, 0, whole.width // 2, whole.height)
+    source, target = (right, left) if source_right else (left, right)
+    return Pair(name=name, source=path, target=path, source_window=source, target_window=target), (bands, bands)
+
+
+def _header(path: Path) -> tuple[Window, Bands]:
+    try:
+        with RasterReader(path, expand_colors=True) as reader:
+            if reader.dtype not in get_args(DType):
+                raise PairsError(f"{path}: holds {reader.dtype}; convert it to one of {', '.join(get_args(DType))}")
+            return reader.extent, Bands(reader.band_names, cast(DType, reader.dtype), len(reader.band_names))
+    except RasterError as error:
+        raise PairsError(f"{path}: cannot be used for training ({error})") from error

@@ -1,0 +1,101 @@
+"""A training run as a value: what it learns from, how, and where it is kept."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from geopix2pix.configuration import WITHOUT_EFFECT, TrainingConfig
+from geopix2pix.dataset import Item, PairedTiles, ValidationTiles, scaling_of
+from geopix2pix.errors import ConfigError, PairsError
+from geopix2pix.normalize import Scaling
+from geopix2pix.pairs import PairSet, check_mixable
+from geopix2pix.palette import Palette
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Everything about a run that stays the same while it trains."""
+
+    sets: Sequence[PairSet]
+    config: TrainingConfig
+    output: Path
+    palette: Palette | None
+    """Of the palette head."""
+    source: Scaling
+    target: Scaling | None
+    """Of the raster head."""
+    training: PairedTiles
+    validation: ValidationTiles
+
+    @classmethod
+    def of(cls, sets: Sequence[PairSet], output: Path, config: TrainingConfig) -> "Run":
+        """The run of `config` on the pairs.
+
+        Raises:
+            PairsError: the sets cannot be mixed.
+            ConfigError: the generator does not fit the pairs.
+        """
+        check_mixable(sets)
+        first, generator = sets[0], config.generator
+        palette = first.palette if generator.head == "palette" else None
+        if generator.head == "palette" and palette is None:
+            raise ConfigError(
+                f"{first.name}: the palette head needs a palette.json in the folder; add one or use the raster head"
+            )
+        needed = len(first.source.names), len(palette.classes) if palette else len(first.target.names)
+        if (generator.in_bands, generator.out_channels) != needed:
+            raise ConfigError(
+                f"{first.name}: the pairs lead from {needed[0]} bands to {needed[1]} bands or classes, the generator "
+                f"from {generator.in_bands} to {generator.out_channels}; fit it to the pairs"
+            )
+        source, target = scaling_of(sets, "source"), None if palette else scaling_of(sets, "target")
+        return cls(
+            sets=sets,
+            config=config,
+            output=output,
+            palette=palette,
+            source=source,
+            target=target,
+            training=PairedTiles(sets, config, source, target),
+            validation=ValidationTiles(sets, config, source, target),
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        images = self.config.images_per_epoch or sum(len(s.train) for s in self.sets)
+        return max(1, images // self.config.batch)
+
+    @property
+    def steps(self) -> int:
+        return self.config.epochs * self.steps_per_epoch
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.output / "checkpoints"
+
+    def describe(self) -> dict[str, Any]:
+        """What must be the same for a run to be continued."""
+        config = {name: value for name, value in self.config.to_json().items() if name not in WITHOUT_EFFECT}
+        return {"config": config, "pairs": [s.describe() for s in self.sets]}
+
+    def batches(self, first: int, last: int) -> Iterator[Item]:
+        """The training batches of the steps from `first` to before `last`."""
+        batch = self.config.batch
+        numbers = range(first * batch, last * batch)
+        return _plainly(DataLoader(self.training, batch, sampler=numbers, num_workers=self.config.workers))
+
+    def validation_batches(self) -> Iterator[Item]:
+        """All crops by which the model is judged."""
+        return _plainly(DataLoader(self.validation, self.config.batch, num_workers=self.config.workers))
+
+
+def _plainly(batches: Iterable[Item]) -> Iterator[Item]:
+    """The batches, without the traceback that loading processes put before an error's message."""
+    try:
+        yield from batches
+    except PairsError as error:
+        message = str(error).splitlines()[-1]
+        raise PairsError(message.removeprefix(f"{PairsError.__module__}.{PairsError.__name__}: ")) from error

@@ -1,0 +1,253 @@
+"""Training: from folders of pairs to a model file, in a run folder that can be interrupted and continued."""
+
+import dataclasses
+import json
+import math
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import filelock
+import numpy as np
+import torch
+from torch import Tensor
+
+from geopix2pix import checkpoint, device, networks
+from geopix2pix.configuration import TrainingConfig
+from geopix2pix.dataset import Item
+from geopix2pix.errors import (
+    Cancelled,
+    CheckpointError,
+    ConfigError,
+    GeoPix2PixError,
+    OutputError,
+    TrainingError,
+    TrainingWarning,
+)
+from geopix2pix.export import write_trained
+from geopix2pix.learner import Learner
+from geopix2pix.pairs import PairSet
+from geopix2pix.progress import Event, Progress, silent
+from geopix2pix.run import Run
+from geopix2pix.validation import scores, write_samples
+
+FIRST_CALIBRATION = 16  # batches for the statistics of frozen norms, before the first step
+LAST_CALIBRATION = 64  # batches for the statistics of batch norms, for the finished model
+
+
+@dataclass(slots=True)
+class _Course:
+    """How far a run has come."""
+
+    step: int = 0
+    epoch: int = 0
+    """Epochs that are finished, validation included."""
+    best: float | None = None
+    """The highest score of a finished epoch."""
+
+
+def train(
+    pairs: PairSet | Sequence[PairSet],
+    output: Path,
+    config: TrainingConfig,
+    *,
+    device_name: str = "auto",
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Train on the pairs and write the model; its path, `output/model.safetensors`.
+
+    A run folder that holds checkpoints of the same run is continued; on the CPU, with the same number of threads, to
+    the same bytes that an undisturbed run would have reached. `output` also receives `config.json`, `log.jsonl`,
+    `checkpoints/` and in `samples/` one picture per epoch: source, target and output of a few crops.
+
+    Raises:
+        PairsError: the sets cannot be mixed, or a picture cannot be read.
+        ConfigError: the options do not fit the pairs or the run in `output`, or another process trains there.
+        CheckpointError: the run in `output` cannot be continued.
+        TrainingError: a loss is no longer finite.
+        OutputError: the run folder cannot be written.
+        Cancelled: `progress` asked to stop; the run can be continued.
+    """
+    run = Run.of([pairs] if isinstance(pairs, PairSet) else list(pairs), output, config)
+    chosen = device.select(device_name)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    with _held(output), torch.random.fork_rng():
+        learner = Learner(config, run.palette, chosen)
+        course = _begin(run, learner, overwrite, progress)
+        batches = run.batches(course.step, run.steps)
+        try:
+            while course.epoch < config.epochs:
+                left = (course.epoch + 1) * run.steps_per_epoch - course.step
+                _train_epoch(run, learner, course, islice(batches, left), progress)
+                _finish_epoch(run, learner, course, progress)
+        except Cancelled:
+            _save(run, learner, course)
+            raise
+        return _finish(run, learner, course, progress)
+
+
+def _begin(run: Run, learner: Learner, overwrite: bool, progress: Progress) -> _Course:
+    """Continue from the newest checkpoint, or start anew."""
+    if overwrite:
+        for path in (*run.checkpoints.glob("*.safetensors"), *run.output.glob("samples/epoch-*.png")):
+            path.unlink()
+    found = checkpoint.load_latest(run.checkpoints)
+    if found is None:
+        course = _Course()
+        if run.config.generator.norm == "frozen":
+            learner.calibrate(_sources(run, FIRST_CALIBRATION, progress))
+    else:
+        _check_same_run(run, learner, found)
+        learner.restore(found.tensors)
+        course = _Course(**found.state["course"])
+    (run.output / "config.json").write_text(json.dumps(run.describe(), indent=1) + "\n", encoding="utf-8")
+    _truncate_log(run, course)
+    return course
+
+
+def _check_same_run(run: Run, learner: Learner, found: checkpoint.Checkpoint) -> None:
+    if not {"run", "engine", "course"} <= found.state.keys():
+        raise CheckpointError(f"{run.checkpoints}: was not written by training; choose another folder or overwrite it")
+    if changed := _differences(found.state["run"], run.describe()):
+        raise ConfigError(
+            f"{run.output}: holds a run with other options ({'; '.join(changed)}); choose another output folder, "
+            "repeat the options, or overwrite the run"
+        )
+    if changed := _differences(found.state["engine"], learner.engine):
+        warnings.warn(
+            f"{run.output}: continued on another engine ({'; '.join(changed)}); the result will not be the one that an "
+            "undisturbed run would have reached",
+            TrainingWarning,
+            stacklevel=4,
+        )
+
+
+def _differences(old: object, new: object, where: str = "") -> list[str]:
+    """What differs between two JSON values, one phrase per place."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [text for key in keys for text in _differences(old.get(key), new.get(key), f"{where}.{key}".strip("."))]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [
+            text for i, both in enumerate(zip(old, new, strict=True)) for text in _differences(*both, f"{where}[{i}]")
+        ]
+    return [] if old == new else [f"{where} was {old!r}, is {new!r}"]
+
+
+def _train_epoch(run: Run, learner: Learner, course: _Course, batches: Iterable[Item], progress: Progress) -> None:
+    """Take the steps of the current epoch that are left."""
+    config, saved = run.config, time.monotonic()
+    for batch in batches:
+        torch.manual_seed(_step_seed(config.seed, course.step))
+        try:
+            values = learner.step(batch, _rate(course.step / run.steps, config.decay))
+        except TrainingError as error:
+            raise TrainingError(_remedy(run, course, error)) from error
+        course.step += 1
+        _log(run, {"step": course.step, "epoch": course.epoch + 1, **values})
+        progress(Event("train", course.step, run.steps, "steps", values))
+        if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+            _save(run, learner, course)
+            saved = time.monotonic()
+
+
+def _rate(done: float, decay: float) -> float:
+    """The factor on the learning rates after the share `done` of a run: constant, then falling linearly to zero."""
+    return min(1.0, (1 - done) / decay) if decay else 1.0
+
+
+def _step_seed(seed: int, step: int) -> int:
+    """The seed for all that is random within one step, such as dropout."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+
+
+def _remedy(run: Run, course: _Course, error: TrainingError) -> str:
+    kept = checkpoint.numbered(run.checkpoints)
+    return (
+        f"{run.output}: step {course.step + 1} gave {error}; the last good checkpoint is "
+        f"{kept[-1].name if kept else 'none'}; train with a lower learning rate, or check the values in the pictures"
+    )
+
+
+def _finish_epoch(run: Run, learner: Learner, course: _Course, progress: Progress) -> None:
+    """Judge the model, draw samples, keep the weights if they are the best so far, and save the run."""
+    epoch, figures = course.epoch + 1, scores(run, learner)
+    write_samples(run.output / "samples" / f"epoch-{epoch:04d}.png", run, learner)
+    if figures:
+        _log(run, {"step": course.step, "epoch": epoch, "validation": figures})
+        score = figures.get("score", -math.inf)
+        if score > (-math.inf if course.best is None else course.best):
+            course.best = score
+            checkpoint.write(_best(run), networks.weights(learner.model), {"epoch": epoch, "score": course.best})
+    course.epoch = epoch
+    _save(run, learner, course)
+    progress(Event("validate", epoch, run.config.epochs, "epochs", figures))
+
+
+def _finish(run: Run, learner: Learner, course: _Course, progress: Progress) -> Path:
+    """Write the model file."""
+    epoch = course.epoch
+    if run.config.keep == "best" and course.best is not None:
+        kept = checkpoint.read(_best(run))
+        learner.model.load_state_dict(kept.tensors, strict=False)  # it holds no batch counters, which nothing reads
+        epoch = kept.state["epoch"]
+    if run.config.generator.norm == "batch":
+        learner.calibrate(_sources(run, LAST_CALIBRATION, progress))
+    return write_trained(run, learner.model, course.step, epoch)
+
+
+def _sources(run: Run, count: int, progress: Progress) -> Iterator[Tensor]:
+    """The sources of the first batches of the run, on which statistics are measured."""
+    for number, batch in enumerate(run.batches(0, count), start=1):
+        yield batch["source"]
+        progress(Event("calibrate", number, count, "batches"))
+
+
+def _best(run: Run) -> Path:
+    return run.checkpoints / "best.safetensors"
+
+
+def _save(run: Run, learner: Learner, course: _Course) -> None:
+    state = {"run": run.describe(), "engine": learner.engine, "course": dataclasses.asdict(course)}
+    checkpoint.save(run.checkpoints, course.step, learner.tensors(), state)
+
+
+def _log(run: Run, line: Mapping[str, object]) -> None:
+    with (run.output / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+
+
+def _truncate_log(run: Run, course: _Course) -> None:
+    """Drop what was logged after the moment from which the run goes on."""
+    log = run.output / "log.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    log.write_text("".join(f"{line}\n" for line in lines if _was_before(line, course)), encoding="utf-8")
+
+
+def _was_before(line: str, course: _Course) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:  # a line that was being written when the run was killed
+        return False
+    return bool(entry["epoch"] <= course.epoch if "validation" in entry else entry["step"] <= course.step)
+
+
+@contextmanager
+def _held(output: Path) -> Iterator[None]:
+    """Hold the run folder, made if need be, for this process alone."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(output / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise ConfigError(f"{output}: another process trains there; wait for it or choose another folder") from None
+    except GeoPix2PixError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be written ({error}); choose another folder or free some space") from error

@@ -1,0 +1,71 @@
+"""How good a model is while it is trained: scores on the held-out pairs, and a picture for the eye."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image  # not a raster of ours, and the torch half opens none; Pillow comes with torchvision
+from torch import Tensor
+
+from geopix2pix import losses, metrics
+from geopix2pix.dataset import Item
+from geopix2pix.learner import Learner
+from geopix2pix.palette import Palette
+from geopix2pix.run import Run
+
+SAMPLES = 4  # crops in a picture
+UNNAMED_GRAY = 128
+
+
+@torch.no_grad()
+def scores(run: Run, learner: Learner) -> dict[str, float]:
+    """Figures on the held-out crops, of which the higher `score` is the better; empty where there are no crops."""
+    learner.model.eval()
+    batches = list(run.validation_batches())
+    outputs = [learner.predict(batch["source"]) for batch in batches]
+    if not batches:
+        return {}
+    if run.palette is None:
+        target, known = (torch.cat([batch[name] for batch in batches]) for name in ("target", "known"))
+        l1 = losses.l1_loss(torch.cat(outputs), target, known).item()
+        return {"l1": l1, "score": -l1}
+    classes, allowed = len(run.palette.classes), torch.cat([batch["allowed"] for batch in batches])
+    predicted = torch.cat([output.argmax(dim=1) for output in outputs])
+    matrix = metrics.confusion(predicted, metrics.named_class(allowed, classes), classes)
+    accuracy, iou = metrics.palette_accuracy(predicted, allowed, classes), metrics.mean_iou(matrix)
+    # Where the pairs name only some classes, the overlap would reward painting these everywhere.
+    complete = all(s.palette and set(s.palette.knows) == set(s.palette.names) for s in run.sets if s.validation)
+    figures = {"accuracy": accuracy, "mean_iou": iou, "score": iou if complete else accuracy}
+    for entry, value in zip(run.palette.classes, metrics.class_iou(matrix).tolist(), strict=True):
+        figures[f"iou_{entry.name}"] = value
+    return {name: value for name, value in figures.items() if math.isfinite(value)}  # no class may occur
+
+
+@torch.no_grad()
+def write_samples(path: Path, run: Run, learner: Learner) -> None:
+    """Write a PNG with source, target and output of a few crops, one per row; held-out ones where there are any."""
+    held_out, seen = run.validation, run.training
+    count = min(len(held_out), SAMPLES)
+    items = [held_out[i * len(held_out) // count] for i in range(count)] or [seen[i] for i in range(SAMPLES)]
+    learner.model.eval()
+    rows = [np.concatenate(_pictures(item, learner, run.palette), axis=1) for item in items]
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.concatenate(rows)).save(path)
+
+
+def _pictures(item: Item, learner: Learner, palette: Palette | None) -> list[npt.NDArray[np.uint8]]:
+    output = learner.predict(item["source"][None])[0]
+    if palette is None:
+        return [_seen(item["source"]), _seen(item["target"]), _seen(output)]
+    named = metrics.named_class(item["allowed"][None], len(palette.classes))[0].numpy()
+    target = np.where((named == metrics.UNNAMED)[..., None], np.uint8(UNNAMED_GRAY), palette.display[named])
+    return [_seen(item["source"]), target, palette.display[output.argmax(dim=0).numpy()]]
+
+
+def _seen(bands: Tensor) -> npt.NDArray[np.uint8]:
+    """The first three bands in [-1, 1], or the first as grey, as a picture (rows, cols, 3)."""
+    shown = bands[:3] if len(bands) >= 3 else bands[:1].expand(3, -1, -1)
+    picture: npt.NDArray[np.uint8] = ((shown + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    return picture

@@ -1,0 +1,416 @@
+"""Training: it learns, it can be interrupted without a trace, and it refuses what cannot work."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from geopix2pix import checkpoint
+from geopix2pix.architecture import DiscriminatorSpec, GeneratorSpec
+from geopix2pix.configuration import PRESETS, TrainingConfig, configure
+from geopix2pix.errors import Cancelled, ConfigError, PairsError, TrainingError, TrainingWarning
+from geopix2pix.learner import Learner
+from geopix2pix.model import ModelFile
+from geopix2pix.pairs import PairSet, open_pairs
+from geopix2pix.progress import Event
+from geopix2pix.run import Run
+from geopix2pix.training import _rate, train
+
+COLORS = np.array([[0, 200, 0], [200, 0, 0], [0, 0, 200]], dtype=np.uint8)
+PALETTE = {
+    "classes": [
+        {"name": "land", "color": "00C800", "display": "F2EFE9"},
+        {"name": "road", "color": "C80000", "display": "FFFFFF"},
+        {"name": "water", "color": "0000C8", "display": "AAD3DF"},
+    ],
+    "unlabelled": ["808080"],
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> PairSet:
+    return make_pairs(tmp_path / "town")
+
+
+def make_pairs(folder: Path, count: int = 6) -> PairSet:
+    """Blocks of three classes; the source shows each in a colour of its own, with noise."""
+    rng = np.random.default_rng(0)
+    seen = np.array([[90, 130, 60], [140, 140, 150], [30, 50, 80]])
+    for i in range(count):
+        classes = rng.integers(0, 3, (5, 5)).repeat(12, axis=0).repeat(12, axis=1)
+        noise = rng.normal(0, 8, (60, 60, 3))
+        for side, picture in (
+            ("source", (seen[classes] + noise).clip(0, 255).astype(np.uint8)),
+            ("target", COLORS[classes]),
+        ):
+            (folder / side).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(folder / side / f"{i}.png")
+    (folder / "palette.json").write_text(json.dumps(PALETTE))
+    return open_pairs(folder, validation=0.34)
+
+
+def tiny(pairs: PairSet, **changes: Any) -> TrainingConfig:
+    """A network that learns in moments, with everything random switched on."""
+    generator = GeneratorSpec(
+        depth=2, width=8, out_channels=3, head="palette", norm="frozen", padding="replicate", upsampling="resize"
+    )
+    defaults: dict[str, Any] = {
+        "generator": generator,
+        "discriminator": DiscriminatorSpec(width=4, layers=1),
+        "crop": 32,
+        "load_size": 0,
+        "scale": (0.7, 1.5),
+        "symmetry": "dihedral",
+        "jitter": 0.5,
+        "batch": 2,
+        "epochs": 2,
+        "images_per_epoch": 8,
+        "learning_rate": 3e-3,
+        "threads": 1,
+        "validation_crops": 4,
+    }
+    return configure([pairs], "pix2pix", **{**defaults, **changes})
+
+
+def raster(pairs: PairSet, **changes: Any) -> TrainingConfig:
+    generator = GeneratorSpec(depth=2, width=4, norm="batch")
+    return tiny(pairs, generator=generator, **changes)
+
+
+VARIANTS: dict[str, Callable[..., TrainingConfig]] = {
+    "palette, frozen, bce, moving average": lambda pairs: tiny(pairs, ema=0.9),
+    "raster, batch, no adversary": lambda pairs: raster(pairs, adversary="none", keep="last"),
+    "raster, batch, lsgan, load size": lambda pairs: raster(pairs, adversary="lsgan", load_size=36, scale=(1.0, 1.0)),
+}
+
+
+def stop_after(stage: str, done: int) -> Callable[[Event], None]:
+    def progress(event: Event) -> None:
+        if (event.stage, event.done) == (stage, done):
+            raise Cancelled("enough")
+
+    return progress
+
+
+def contents(output: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(output)): path.read_bytes()
+        for path in output.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+# --- learning
+
+
+def test_a_simple_map_is_learned_in_few_steps(pairs: PairSet, tmp_path: Path) -> None:
+    config = tiny(pairs, epochs=2, images_per_epoch=80, batch=4, adversarial_weight=0.1, scale=(1.0, 1.0))
+    scores: list[dict[str, float]] = []
+    train(
+        pairs,
+        tmp_path / "run",
+        config,
+        progress=lambda e: scores.append(dict(e.values)) if e.stage == "validate" else None,
+    )
+    assert scores[-1]["accuracy"] > 0.9 and scores[-1]["mean_iou"] > 0.8
+
+
+def test_a_raster_is_learned_by_l1_alone(pairs: PairSet, tmp_path: Path) -> None:
+    config = raster(pairs, adversary="none", epochs=3, images_per_epoch=80, batch=4)
+    losses: list[dict[str, float]] = []
+    train(
+        pairs,
+        tmp_path / "run",
+        config,
+        progress=lambda e: losses.append(dict(e.values)) if e.stage == "train" else None,
+    )
+    assert losses[-1].keys() == {"l1", "generator"}
+    assert np.mean([v["l1"] for v in losses[-5:]]) < 0.5 * np.mean([v["l1"] for v in losses[:5]])
+
+
+@pytest.mark.parametrize("kind", ["bce", "lsgan", "hinge"])
+def test_where_nothing_is_known_nothing_is_learned(pairs: PairSet, tmp_path: Path, kind: str) -> None:
+    run = Run.of([pairs], tmp_path, tiny(pairs, adversary=kind))
+    learner = Learner(run.config, run.palette, torch.device("cpu"))
+    before = {name: tensor.clone() for name, tensor in learner.tensors().items()}
+    item = run.training[0]
+    batch = {"source": item["source"][None], "allowed": torch.full_like(item["allowed"], 7)[None]}
+    values = learner.step(batch, 1.0)
+    assert values["class"] == values["l1"] == values["adversarial"] == values["discriminator"] == 0
+    after = learner.tensors()
+    parameters = {name for name, _ in learner.generator.named_parameters(prefix="generator")}
+    assert learner.discriminator is not None
+    parameters |= {name for name, _ in learner.discriminator.named_parameters(prefix="discriminator")}
+    assert parameters <= before.keys()
+    assert all(torch.equal(before[name], after[name]) for name in parameters)
+    learner.step({name: tensor[None] for name, tensor in item.items()}, 1.0)
+    after = learner.tensors()
+    still = {name for name in parameters if torch.equal(before[name], after[name])}
+    assert still == ({"discriminator.5.bias"} if kind == "hinge" else set())  # near zero its two gradients cancel
+
+
+def test_the_rate_is_constant_and_then_falls_to_zero() -> None:
+    assert [_rate(done, 0.5) for done in (0, 0.25, 0.5, 0.75, 1)] == [1, 1, 1, 0.5, 0]
+    assert [_rate(done, 0) for done in (0, 0.5, 1)] == [1, 1, 1]
+
+
+def test_the_encoder_may_learn_at_a_rate_of_its_own(pairs: PairSet, tmp_path: Path) -> None:
+    generator = GeneratorSpec(
+        body="encoder", encoder="resnet18", depth=2, decoder_channels=(8, 8), out_channels=3, head="palette",
+        norm="frozen", padding="replicate", upsampling="resize",
+    )  # fmt: skip
+    run = Run.of([pairs], tmp_path, tiny(pairs, generator=generator, encoder_rate=0.0, adversary="none"))
+    learner = Learner(run.config, run.palette, torch.device("cpu"))
+    before = {name: tensor.clone() for name, tensor in learner.generator.named_parameters()}
+    learner.step({name: tensor[None] for name, tensor in run.training[0].items()}, 1.0)
+    moved = {name for name, tensor in learner.generator.named_parameters() if not torch.equal(tensor, before[name])}
+    assert moved and not any(".encoder." in name for name in moved)
+
+
+# --- the run folder
+
+
+def test_the_model_says_what_it_is(pairs: PairSet, tmp_path: Path) -> None:
+    path = train(pairs, tmp_path / "streets", tiny(pairs))
+    model = ModelFile.load(path)
+    manifest = model.manifest
+    assert path == tmp_path / "streets" / "model.safetensors"
+    assert manifest.name == "streets" and manifest.generator == tiny(pairs).generator
+    assert manifest.target.palette == pairs.palette and manifest.target.scaling is None
+    assert manifest.tile_independent and manifest.receptive_field is not None
+    assert (manifest.window, manifest.overlap, manifest.total_stride) == (512, 128, 4)
+    assert "8 steps, 16 crops, seed 0" in manifest.provenance["training"]
+    assert "town (4 + 2 for validation)" in manifest.provenance["pairs"]
+    assert str(tmp_path) not in json.dumps(manifest.to_json())
+
+
+def test_a_run_leaves_its_record(pairs: PairSet, tmp_path: Path) -> None:
+    events: list[Event] = []
+    train(pairs, tmp_path / "run", tiny(pairs), progress=events.append)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "validation" not in line] == list(range(1, 9))
+    assert [line["epoch"] for line in lines if "validation" in line] == [1, 2]
+    assert [(e.done, e.total) for e in events if e.stage == "train"] == [(n, 8) for n in range(1, 9)]
+    described = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert described["config"]["crop"] == 32 and described["pairs"][0]["train"] == 4
+    with Image.open(tmp_path / "run" / "samples" / "epoch-0002.png") as picture:
+        assert picture.size == (3 * 32, 2 * 32) and picture.mode == "RGB"
+
+
+def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "town")
+    pairs = open_pairs(tmp_path / "town", validation=0)
+    path = train(pairs, tmp_path / "run", tiny(pairs))
+    assert "weights of epoch 2 of 2" in ModelFile.load(path).manifest.provenance["training"]
+    assert (tmp_path / "run" / "samples" / "epoch-0002.png").exists()
+
+
+def test_the_best_epoch_is_kept(pairs: PairSet, tmp_path: Path) -> None:
+    path = train(pairs, tmp_path / "run", tiny(pairs, epochs=3))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    scores = [line["validation"]["score"] for line in lines if "validation" in line]
+    manifest = ModelFile.load(path).manifest
+    assert f"weights of epoch {1 + int(np.argmax(scores))} of 3" in manifest.provenance["training"]
+
+
+# --- interruption
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("stage", "done"), [("train", 1), ("train", 4), ("train", 6), ("validate", 1), ("validate", 2)]
+)
+def test_an_interrupted_run_ends_as_if_undisturbed(
+    pairs: PairSet, tmp_path: Path, variant: str, stage: str, done: int
+) -> None:
+    config = VARIANTS[variant](pairs)
+    train(pairs, tmp_path / "a" / "run", config)
+    with pytest.raises(Cancelled):
+        train(pairs, tmp_path / "b" / "run", config, progress=stop_after(stage, int(done)))
+    assert not (tmp_path / "b" / "run" / "model.safetensors").exists()
+    train(pairs, tmp_path / "b" / "run", config)
+    whole, resumed = contents(tmp_path / "a" / "run"), contents(tmp_path / "b" / "run")
+    assert whole["model.safetensors"] == resumed["model.safetensors"]
+    for name in ("log.jsonl", "config.json", "checkpoints/step-000000008.safetensors", "samples/epoch-0002.png"):
+        assert whole[name] == resumed[name], name
+
+
+def test_a_finished_run_gives_the_same_model_again(pairs: PairSet, tmp_path: Path) -> None:
+    first = train(pairs, tmp_path / "run", tiny(pairs)).read_bytes()
+    steps: list[Event] = []
+    again = train(pairs, tmp_path / "run", tiny(pairs), progress=steps.append)
+    assert again.read_bytes() == first and not any(event.stage == "train" for event in steps)
+
+
+def test_loading_processes_change_nothing(pairs: PairSet, tmp_path: Path) -> None:
+    alone = train(pairs, tmp_path / "a" / "run", tiny(pairs))
+    helped = train(pairs, tmp_path / "b" / "run", tiny(pairs, workers=2))
+    assert alone.read_bytes() == helped.read_bytes()
+
+
+def test_the_random_state_of_the_caller_is_left_alone(pairs: PairSet, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(pairs, tmp_path / "run", tiny(pairs, epochs=1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_other_options_do_not_continue_a_run(pairs: PairSet, tmp_path: Path) -> None:
+    train(pairs, tmp_path / "run", tiny(pairs, epochs=1))
+    before = contents(tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"config\.epochs was 1, is 2; config\.l1_weight was 100\.0, is 5\.0"):
+        train(pairs, tmp_path / "run", tiny(pairs, epochs=2, l1_weight=5.0))
+    with pytest.raises(ConfigError, match=r"pairs\[0\]\.name was 'town', is 'village'"):
+        train(make_pairs(tmp_path / "village"), tmp_path / "run", tiny(pairs, epochs=1))
+    assert contents(tmp_path / "run") == before
+    train(pairs, tmp_path / "run", tiny(pairs, epochs=1, workers=1, checkpoint_minutes=1.0))
+
+
+def test_overwriting_starts_anew(pairs: PairSet, tmp_path: Path) -> None:
+    train(pairs, tmp_path / "a" / "run", tiny(pairs, epochs=3, seed=1))
+    train(pairs, tmp_path / "a" / "run", tiny(pairs), overwrite=True)
+    train(pairs, tmp_path / "b" / "run", tiny(pairs))
+    assert contents(tmp_path / "a" / "run") == contents(tmp_path / "b" / "run")
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(pairs: PairSet, tmp_path: Path) -> None:
+    config = tiny(pairs, threads=None)
+    with pytest.raises(Cancelled):
+        train(pairs, tmp_path / "run", config, progress=stop_after("train", 3))
+    torch.set_num_threads(2)
+    with pytest.warns(TrainingWarning, match="threads was 1, is 2"):
+        train(pairs, tmp_path / "run", config)
+
+
+def test_a_folder_is_trained_in_by_one_process_at_a_time(pairs: PairSet, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with filelock.FileLock(tmp_path / "run" / ".lock"), pytest.raises(ConfigError, match="another process"):
+        train(pairs, tmp_path / "run", tiny(pairs))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(pairs: PairSet, tmp_path: Path) -> None:
+    config = tiny(pairs, learning_rate=1e30, adversary="none")
+    with pytest.raises(Cancelled):
+        train(pairs, tmp_path / "run", config, progress=stop_after("train", 1))
+    with pytest.raises(TrainingError, match=r"step 2 gave .*loss (nan|inf).*step-000000001\.safetensors"):
+        train(pairs, tmp_path / "run", config)
+
+
+def test_an_error_in_a_loading_process_stays_one_line(pairs: PairSet, tmp_path: Path) -> None:
+    source = pairs.train[0].source
+    source.write_text("no longer a picture")
+    config = tiny(pairs, workers=1)
+    with pytest.raises(PairsError) as caught:
+        train(pairs, tmp_path / "run", config)
+    assert str(caught.value).startswith(str(source)) and "\n" not in str(caught.value)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from test_training import make_pairs, tiny, train
+pairs = make_pairs(Path(sys.argv[1]) / "town")
+train(pairs, Path(sys.argv[1]) / "run", tiny(pairs, epochs=40, images_per_epoch=16))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_killed_run_ends_as_if_undisturbed(tmp_path: Path, epochs: int) -> None:
+    """Whatever it was doing when it was killed."""
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    command = [sys.executable, "-c", CHILD]
+    subprocess.run([*command, str(whole), *folders], check=True, timeout=600)
+    with subprocess.Popen([*command, str(killed), *folders]) as child:
+        samples = killed / "run" / "samples"
+        while len(checkpoint.numbered(killed / "run" / "checkpoints")) < min(epochs, 2) or (
+            len(list(samples.glob("*.png"))) < epochs
+        ):
+            assert child.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.01)
+        child.send_signal(signal.SIGKILL)
+    assert not (killed / "run" / "model.safetensors").exists()
+    subprocess.run([*command, str(killed), *folders], check=True, timeout=600)
+    one, other = contents(whole / "run"), contents(killed / "run")
+    assert one.keys() == other.keys()
+    assert all(one[name] == other[name] for name in one)
+
+
+# --- the configuration
+
+
+def test_the_published_recipe_is_exact() -> None:
+    config = PRESETS["pix2pix"]
+    assert config.generator == GeneratorSpec() and config.discriminator == DiscriminatorSpec()
+    assert (config.batch, config.epochs, config.decay, config.learning_rate) == (1, 200, 0.5, 2e-4)
+    assert (config.betas, config.l1_weight, config.adversary, config.adversarial_weight) == (
+        (0.5, 0.999),
+        100,
+        "bce",
+        1,
+    )
+    assert (config.load_size, config.crop, config.symmetry, config.jitter) == (286, 256, "mirror", 0)
+
+
+def test_presets_fit_the_pairs(pairs: PairSet) -> None:
+    light = configure([pairs])
+    assert (light.generator.head, light.generator.out_channels, light.generator.norm) == ("palette", 3, "frozen")
+    assert configure([pairs], "pix2pix").generator == GeneratorSpec()
+    assert configure([pairs], "light", epochs=3).epochs == 3
+    with pytest.raises(ConfigError, match="light"):
+        configure([pairs], "pix2pixHD")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"crop": 250},
+        {"load_size": 200},
+        {"scale": (2.0, 0.5)},
+        {"scale": (0.5, 2.0), "load_size": 286},
+        {"epochs": 0},
+        {"batch": 0},
+        {"seed": -1},
+        {"learning_rate": 0.0},
+        {"betas": (1.0, 0.9)},
+        {"ema": 1.0},
+        {"decay": 1.5},
+        {"threads": 0},
+        {"encoder_weights": Path("weights.safetensors")},
+    ],
+)
+def test_impossible_options_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"training option {next(iter(changes))}|training option load_size"):
+        TrainingConfig(**changes)
+
+
+def test_a_generator_that_does_not_fit_the_pairs_is_refused(pairs: PairSet, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="from 3 bands to 3 bands or classes, the generator from 4 to 3"):
+        train(pairs, tmp_path / "run", tiny(pairs, generator=GeneratorSpec(depth=2, in_bands=4)))
+    (tmp_path / "town" / "palette.json").unlink()
+    with pytest.raises(ConfigError, match="palette head"):
+        train(open_pairs(tmp_path / "town"), tmp_path / "run", tiny(pairs))
+    assert not (tmp_path / "run").exists()
