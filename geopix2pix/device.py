@@ -1,0 +1,45 @@
+"""The device that computes."""
+
+from typing import Literal, get_args
+
+import torch
+
+from geopix2pix.errors import ConfigError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def select(name: str) -> torch.device:
+    """The device called `name`; `auto` is the first of cuda, mps and cpu that this computer offers.
+
+    Raises:
+        ConfigError: the name is unknown, or this computer and this build of torch have no such device.
+    """
+    if name not in get_args(DeviceName):
+        raise ConfigError(f"device: {name!r} is none of {', '.join(get_args(DeviceName))}")
+    available = _available()
+    if name == "auto":
+        return torch.device(available[0])
+    if name not in available:
+        raise ConfigError(
+            f"device: {name!r} was asked for, but torch {torch.__version__} finds only {', '.join(available)} here; "
+            "choose one of these or `auto`, or install a torch built for the device"
+        )
+    return torch.device(name)
+
+
+def describe() -> dict[str, str]:
+    """What computes here, as names and values for people."""
+    facts = {
+        "torch": torch.__version__,
+        "devices": ", ".join(_available()),
+        "threads": str(torch.get_num_threads()),
+    }
+    if torch.cuda.is_available():
+        facts["cuda"] = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+    return facts
+
+
+def _available() -> list[str]:
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, there in found.items() if there]

@@ -1,0 +1,68 @@
+"""A U-Net (Ronneberger et al. 2015) whose way down is an encoder of segmentation-models-pytorch."""
+
+import re
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geopix2pix.architecture import GeneratorSpec
+from geopix2pix.errors import ConfigError
+from geopix2pix.norms import norm_layer
+from geopix2pix.padding import convolution, replicate_edges
+
+ENCODER_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")  # no colon or slash: timm would look such names up on a server
+
+
+class EncoderUNet(nn.Module):
+    """The decoder doubles by nearest neighbours, joins the encoder's features (at last the scene) and convolves."""
+
+    def __init__(self, spec: GeneratorSpec) -> None:
+        super().__init__()
+        self.encoder = _encoder(spec)
+        encoder_channels: list[int] = self.encoder.out_channels  # type: ignore[assignment]  # a property
+        *skips, deepest = encoder_channels
+        self.decoder = nn.ModuleList()
+        coarser = (deepest, *spec.decoder_channels[:-1])
+        for before, skip, after in zip(coarser, reversed(skips), spec.decoder_channels, strict=True):
+            self.decoder.append(nn.Sequential(*_block(spec, before + skip, after), *_block(spec, after, after)))
+        self.head = convolution(spec.decoder_channels[-1], spec.out_channels, 3, bias=True, padding=spec.padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        *skips, x = self.encoder(x)
+        for level, skip in zip(self.decoder, reversed(skips), strict=True):
+            x = level(torch.cat([F.interpolate(x, scale_factor=2.0), skip], dim=1))
+        output: Tensor = self.head(x)
+        return output
+
+
+def _encoder(spec: GeneratorSpec) -> nn.Module:
+    if not ENCODER_NAME.fullmatch(spec.encoder):
+        raise ConfigError(f"encoder: {spec.encoder!r} is no plain name of an encoder in segmentation-models-pytorch")
+    from segmentation_models_pytorch.encoders import get_encoder  # takes seconds, which other bodies save
+
+    try:
+        encoder: nn.Module = get_encoder(spec.encoder, in_channels=spec.in_bands, depth=spec.depth, weights=None)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"encoder: segmentation-models-pytorch cannot build {spec.encoder!r} with depth {spec.depth}: {error}"
+        ) from error
+    _drop_unused_stages(encoder)
+    if spec.padding == "replicate":
+        replicate_edges(encoder)
+    return encoder
+
+
+def _drop_unused_stages(encoder: nn.Module) -> None:
+    """Cut off the stages of timm's EfficientNets and MobileNets that come after the last feature but still compute."""
+    model: Any = getattr(encoder, "model", None)
+    if isinstance(getattr(model, "blocks", None), nn.Sequential):
+        last: str = model.feature_info.get_dicts()[-1]["module"]  # such as blocks.4
+        if last.startswith("blocks."):
+            model.blocks = model.blocks[: int(last.split(".")[1]) + 1]
+
+
+def _block(spec: GeneratorSpec, before: int, after: int) -> list[nn.Module]:
+    conv = convolution(before, after, 3, bias=spec.norm == "none", padding=spec.padding)
+    return [conv, norm_layer(spec.norm, after), nn.ReLU(inplace=True)]

@@ -1,0 +1,54 @@
+"""How good a picture of classes is. Everything follows from one confusion matrix, rows true, columns predicted."""
+
+import torch
+from torch import Tensor
+
+from geopix2pix.losses import class_sets
+
+UNNAMED = -1
+
+
+def named_class(allowed: Tensor, classes: int) -> Tensor:
+    """The class of each pixel whose set of allowed classes holds exactly one, `UNNAMED` elsewhere.
+
+    `allowed` is (n, rows, cols) int64 bit masks, and so is the answer in shape and dtype.
+    """
+    members = class_sets(allowed, classes)
+    return torch.where(members.sum(dim=1) == 1, members.int().argmax(dim=1), UNNAMED)
+
+
+def nearest_class(picture: Tensor, colors: Tensor) -> Tensor:
+    """The class of the nearest colour; `picture` is (n, bands, rows, cols), `colors` (classes, bands)."""
+    distances = [(picture - color.view(1, -1, 1, 1)).square().sum(dim=1) for color in colors]
+    return torch.stack(distances, dim=1).argmin(dim=1)
+
+
+def confusion(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """Pixels per true class (rows) and predicted class (columns), int64; where the truth is `UNNAMED` none count."""
+    named = truth != UNNAMED
+    cells = truth[named] * classes + predicted[named]
+    return torch.bincount(cells, minlength=classes * classes).view(classes, classes)
+
+
+def accuracy(matrix: Tensor) -> float:
+    """The share of pixels on the diagonal of a confusion matrix; NaN if it counts none."""
+    return float(matrix.diagonal().sum() / matrix.sum())
+
+
+def class_iou(matrix: Tensor) -> Tensor:
+    """Intersection over union of each class, float64; NaN for a class that is neither true nor predicted anywhere."""
+    hits = matrix.diagonal().double()
+    return hits / (matrix.sum(dim=0) + matrix.sum(dim=1) - hits)
+
+
+def mean_iou(matrix: Tensor) -> float:
+    """The mean of `class_iou` over the classes that occur; NaN if none does."""
+    return float(class_iou(matrix).nanmean())
+
+
+def palette_accuracy(predicted: Tensor, allowed: Tensor, classes: int) -> float:
+    """The share of pixels whose predicted class is in their set of allowed classes; NaN if no pixel says anything."""
+    members = class_sets(allowed, classes)
+    informative = members.any(dim=1) & ~members.all(dim=1)
+    hits = members.gather(1, predicted.unsqueeze(1)).squeeze(1) & informative
+    return float(hits.sum() / informative.sum())
