@@ -121,9 +121,7 @@ class Palette:
         knows = data.get("knows", names)
         if not isinstance(knows, list) or not knows or not all(name in names for name in knows):
             raise ConfigError(f"{where}: `knows` must list some of the classes {names}, found {knows!r}")
-        other, unlabelled = (
-            tuple(_rgb(color, f"{where}: {field}") for color in data.get(field, [])) for field in ("other", "unlabelled")
-        )
+        other, unlabelled = (_colors(data.get(field, []), f"{where}: {field}") for field in ("other", "unlabelled"))
         if bool(other) != (len(set(knows)) < len(classes)):
             raise ConfigError(
                 f"{where}: `knows` names {len(set(knows))} of {len(classes)} classes and `other` lists {len(other)} "
@@ -156,6 +154,12 @@ def _map_class(entry: Any, where: str) -> MapClass:
         display=_rgb(entry.get("display", entry["color"]), f"{where}.display"),
         target=_rgb(entry.get("target", entry["color"]), f"{where}.target"),
     )
+
+
+def _colors(texts: Any, where: str) -> tuple[RGB, ...]:
+    if not isinstance(texts, list):
+        raise ConfigError(f"{where}: a list of colours is needed, found {texts!r}")
+    return tuple(_rgb(text, where) for text in texts)
 
 
 def _rgb(text: Any, where: str) -> RGB:
