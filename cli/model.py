@@ -1,0 +1,59 @@
+"""The command `geopix2pix model`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import options
+from .report import Report
+
+if TYPE_CHECKING:
+    from geopix2pix.model import ModelFile
+
+
+@click.group()
+def model() -> None:
+    """Look into model files."""
+
+
+@model.command()
+@click.argument("file", type=options.FILE, required=False)
+@options.as_json
+@options.query
+def info(file: Path | None, *, as_json: bool, report: Report) -> None:
+    """Show what the model FILE says about itself; the default is the model in the package."""
+    from geopix2pix.model import ModelFile, default_model
+
+    loaded = ModelFile.load(file or default_model())
+    if as_json:
+        facts = {"digest": loaded.digest, "values": _values(loaded), "manifest": loaded.manifest.to_json()}
+        report.result(json.dumps(facts, indent=2))
+    else:
+        report.result("\n".join(f"{name:18} {value}" for name, value in _described(loaded).items()))
+
+
+def _values(loaded: "ModelFile") -> int:
+    return sum(array.size for array in loaded.weights.values())
+
+
+def _described(loaded: "ModelFile") -> dict[str, str]:
+    m, generator, resolution = loaded.manifest, loaded.manifest.generator, loaded.manifest.ground_resolution
+    network = f"encoder {generator.encoder}" if generator.body == "encoder" else f"U-Net of depth {generator.depth}"
+    palette = m.target.palette
+    sizes = f"{resolution.low or 'any'} to {resolution.high or 'any'} m per pixel ({resolution.basis})"
+    field = f"{m.receptive_field} pixels" if m.receptive_field else "the whole window"
+    return {
+        "model": f"{m.name} {m.version}, written by geopix2pix {m.package}",
+        "network": f"{network}, {generator.head} head, norm {generator.norm}, {_values(loaded):,} values",
+        "reads": f"{', '.join(m.source.names)} ({m.source.dtype})",
+        "writes": f"{', '.join(m.target.names)} ({m.target.dtype})",
+        "classes": ", ".join(palette.names) if palette else "none",
+        "window": f"{m.window} pixels, {m.overlap} of them shared, stride {m.total_stride}",
+        "receptive field": field,
+        "tile-independent": "yes" if m.tile_independent else "no: seams cannot be ruled out",
+        "ground resolution": sizes if resolution.basis else "unknown",
+        **{f"provenance: {topic}": text for topic, text in m.provenance.items()},
+        "SHA-256": loaded.digest,
+    }

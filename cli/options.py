@@ -1,0 +1,87 @@
+"""Options that several commands share, and the forms of values that click does not know."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from .report import Mode
+from .session import session
+
+# The same lists as in the library, whose modules would load torch and rasterio just for `--help`; a test compares them.
+DEVICES = ("auto", "cpu", "cuda", "mps")
+LAYOUTS = ("auto", "folders", "source-left", "source-right")
+PRESETS = ("light", "pix2pix")
+
+FILE = click.Path(path_type=Path)  # whether it exists is checked by the library, for every way of use
+
+device = click.option(
+    "--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="What computes; auto prefers a GPU."
+)
+threads = click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads; the same number gives the same result bit for bit."
+)
+overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+_progress = click.option(
+    "--progress",
+    type=click.Choice(get_args(Mode)),
+    default="bar",
+    show_default=True,
+    help="A bar for people, or one JSON object per line on standard output for programs.",
+)
+_stop_on_eof = click.option("--stop-on-eof", is_flag=True, help="Stop when standard input is closed.")
+_debug = click.option("--debug", is_flag=True, help="Show tracebacks and the warnings of other packages.")
+
+
+def query(body: Callable[..., None]) -> Callable[..., None]:
+    """A command that only looks. `body` is called with a `report` for what it finds."""
+
+    @_debug
+    @functools.wraps(body)
+    def run(*, debug: bool, **values: Any) -> None:
+        with session(_command(), debug=debug) as report:
+            body(report=report, **values)
+
+    return run
+
+
+def work(body: Callable[..., None]) -> Callable[..., None]:
+    """A command that works for a while. `body` is called with a `report`, the `Progress` callback for the library."""
+
+    @_progress
+    @_stop_on_eof
+    @_debug
+    @functools.wraps(body)
+    def run(*, progress: Mode, stop_on_eof: bool, debug: bool, **values: Any) -> None:
+        with session(_command(), progress, stop_on_eof=stop_on_eof, debug=debug) as report:
+            body(report=report, **values)
+
+    return run
+
+
+def _command() -> str:
+    return click.get_current_context().info_name or ""
+
+
+Callback = Callable[[click.Context, click.Parameter, str | None], Any]
+
+
+def numbers(kind: type[int] | type[float], form: str, count: int | None = None) -> Callback:
+    """A click callback that reads numbers with commas between them; `form` is shown where they are not."""
+
+    def read(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+        if value is None:
+            return None
+        try:
+            found = tuple(kind(part) for part in value.split(","))
+        except ValueError:
+            found = ()
+        if not found or (count and len(found) != count):
+            raise click.BadParameter(f"{value!r} is not of the form {form}", context, parameter)
+        return found
+
+    return read

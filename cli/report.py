@@ -1,0 +1,149 @@
+"""What a command tells: a bar and plain lines for people, one JSON object per line for programs."""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from pathlib import Path
+from threading import Event as Flag
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from geopix2pix.errors import Cancelled
+from geopix2pix.progress import Event
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+Mode = Literal["bar", "json", "none"]
+Record = Mapping[str, Any]
+"""An `event` (start, progress, metric, warning, result or error) and its values."""
+Sink = Callable[[Record], None]
+
+
+class Report:
+    """The `Progress` callback of a command, and the way for everything else that it tells.
+
+    Once `cancel` was called, or when nobody reads the output any more, the next event raises `Cancelled`.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._stop = Flag()
+        self._lock = RLock()  # warnings come from the threads that read, too
+
+    def __call__(self, event: Event) -> None:
+        if self._stop.is_set():
+            raise Cancelled("cancelled; give the same command again to go on")
+        self._send("progress", stage=event.stage, done=event.done, total=event.total, unit=event.unit)
+        if event.values:
+            values = {name: value if math.isfinite(value) else None for name, value in event.values.items()}
+            self._send("metric", stage=event.stage, done=event.done, values=values)
+
+    def cancel(self) -> None:
+        self._stop.set()
+
+    def start(self, command: str, version: str) -> None:
+        self._send("start", command=command, version=version)
+
+    def warning(self, message: str) -> None:
+        self._send("warning", message=message)
+
+    def result(self, value: Path | str) -> None:
+        """The path of what was written, or the text that was asked for.
+
+        Raises:
+            Cancelled: it could not be delivered.
+        """
+        if not self._send("result", path=str(value)):
+            raise Cancelled("the work is done, but its result cannot be told: standard output is closed or full")
+
+    def error(self, message: str, code: int) -> None:
+        self._send("error", message=message, code=code)
+
+    def _send(self, event: str, **values: Any) -> bool:
+        """Whether it was delivered; if not, the work is cancelled too, but never from within a warning."""
+        try:
+            with self._lock:
+                self._sink({"event": event, **values})
+        except OSError:
+            self.cancel()
+            return False
+        return True
+
+
+@contextmanager
+def sink(mode: Mode) -> Iterator[Sink]:
+    """Where the records of a command go; a bar is drawn only where standard error is a terminal."""
+    if mode == "json":
+        lines = sys.stdout
+        with redirect_stdout(sys.stderr):  # nothing that a library prints may come between the lines
+            yield lambda record: _print(json.dumps(record), lines)
+    elif mode == "bar" and sys.stderr.isatty():
+        with _bar() as bar:
+            yield partial(_draw, bar)
+    else:
+        yield _say
+
+
+def _say(record: Record) -> None:
+    """Results on standard output; warnings and errors, one line each, on standard error."""
+    match record["event"]:
+        case "result":
+            _print(record["path"], sys.stdout)
+        case "warning" | "error":
+            _print(_message(record), sys.stderr)
+
+
+def _bar() -> "RichProgress":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[count]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[figures]}"),
+        console=Console(stderr=True),
+        redirect_stdout=False,
+    )
+
+
+def _draw(bar: "RichProgress", record: Record) -> None:
+    """A bar for each stage of the work, with its figures behind it; all else is said as without a bar."""
+    task = next((task.id for task in bar.tasks if task.description == record.get("stage")), None)
+    match record["event"]:
+        case "progress":
+            done, total = record["done"], record["total"] or None
+            count = f"{done} of {total} {record['unit']}" if total else f"{done} {record['unit']}"
+            if task is None:  # what was done before this run is part of the bar, but not of its speed
+                task = bar.add_task(record["stage"], completed=done, total=total, count=count, figures="")
+            bar.update(task, completed=done, total=total, count=count)
+        case "metric" if task is not None:
+            known = ((name, value) for name, value in record["values"].items() if value is not None)
+            bar.update(task, figures=" ".join(f"{name} {value:.4g}" for name, value in known))
+        case "warning":  # above the bars
+            bar.console.print(_message(record), markup=False, highlight=False, soft_wrap=True)
+        case "result" | "error":
+            bar.stop()
+            _say(record)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    try:
+        coded = text.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
+        print(coded, file=stream, flush=True)
+    except OSError:  # a closed pipe, a full disk
+        # The interpreter flushes once more when it ends; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise
+
+
+def _message(record: Record) -> str:
+    """A warning or an error as one line, without the line breaks and terminal codes that file names may hold."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in record["message"])
+    return f"{record['event']}: {text}"

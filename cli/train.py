@@ -1,0 +1,89 @@
+"""The command `geopix2pix train`."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from geopix2pix.architecture import Adversary
+
+from . import options
+from .report import Report
+
+
+@click.command()
+@click.argument("pairs", type=options.FILE, nargs=-1, required=True)
+@click.option("--output", type=options.FILE, required=True, metavar="RUN", help="The folder of the run.")
+@click.option(
+    "--preset",
+    type=click.Choice(options.PRESETS),
+    default="light",
+    show_default=True,
+    help="light: a small network without seams that also trains on a CPU; pix2pix: the recipe as published.",
+)
+@click.option("--layout", type=click.Choice(options.LAYOUTS), default="auto", show_default=True, help="Of the pairs.")
+@click.option("--palette", type=options.FILE, help="The classes of the targets; the default is PAIRS/palette.json.")
+@click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Share of the pairs that is only judged by, where there is no folder for them.",
+)
+@click.option("--shares", callback=options.numbers(float, "2,1"), help="How often each of PAIRS is drawn from: 2,1.")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Passes over the crops; the learning rate falls over the last ones."
+)
+@click.option("--images-per-epoch", type=click.IntRange(min=1), help="Crops in an epoch.")
+@click.option("--batch", type=click.IntRange(min=1), help="Crops in a step.")
+@click.option("--crop", type=click.IntRange(min=1), help="Side of a crop in pixels.")
+@click.option(
+    "--scale", callback=options.numbers(float, "0.5,2", count=2), help="Range of the random magnification of a crop."
+)
+@click.option("--learning-rate", type=float, help="Of both networks, with Adam.")
+@click.option(
+    "--adversary", type=click.Choice(get_args(Adversary)), help="The adversarial loss; none = no discriminator."
+)
+@click.option("--adversarial-weight", type=float, help="Weight of the adversarial loss.")
+@click.option("--l1-weight", type=float, help="Weight of the mean absolute difference.")
+@click.option("--class-weight", type=float, help="Weight of the class loss, where there is a palette.")
+@click.option("--encoder-weights", type=options.FILE, help="Pretrained weights of the encoder (.safetensors).")
+@click.option("--seed", type=click.IntRange(min=0), help="Another seed, other weights and crops.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that read pictures; no result depends on it.")
+@options.device
+@options.threads
+@options.overwrite
+@options.work
+def train(
+    pairs: tuple[Path, ...],
+    *,
+    output: Path,
+    preset: str,
+    layout: Any,
+    palette: Path | None,
+    validation: float,
+    shares: tuple[float, ...] | None,
+    device: str,
+    overwrite: bool,
+    report: Report,
+    **changes: Any,
+) -> None:
+    """Train a model on the folders PAIRS and write RUN/model.safetensors.
+
+    A folder holds `source/` and `target/` with equal names, or pictures that show both side by side. Options that are
+    not given are the preset's. When it was stopped or killed, the same command goes on where it was.
+    """
+    from geopix2pix.configuration import configure
+    from geopix2pix.errors import ConfigError
+    from geopix2pix.pairs import open_pairs
+    from geopix2pix.training import train
+
+    shares = shares or (1.0,) * len(pairs)
+    if len(shares) != len(pairs):
+        raise ConfigError(f"--shares: {len(shares)} were given for {len(pairs)} folders; give one for each")
+    sets = [
+        open_pairs(folder, layout=layout, palette=palette, validation=validation, weight=share)
+        for folder, share in zip(pairs, shares, strict=True)
+    ]
+    config = configure(sets, preset, **{name: value for name, value in changes.items() if value is not None})
+    report.result(train(sets, output, config, device_name=device, overwrite=overwrite, progress=report))

@@ -1,0 +1,51 @@
+"""The command `geopix2pix translate`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options
+from .report import Report
+
+
+def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> Any:
+    read = options.numbers(float, "model, scene or LOW,HIGH", count=2)
+    return value if value in ("model", "scene") else read(context, parameter, value)
+
+
+@click.command()
+@click.argument("scene", type=options.FILE)
+@click.argument("out", type=options.FILE)
+@click.option("--model", type=options.FILE, help="A model file; the default is the one in the package.")
+@options.device
+@click.option("--batch", type=click.IntRange(min=1), help="Windows that are computed at once; no result depends on it.")
+@click.option("--window", type=click.IntRange(min=1), help="Side of a window in pixels; the default is the model's.")
+@click.option("--overlap", type=click.IntRange(min=0), help="Pixels shared by neighbouring windows, likewise.")
+@click.option("--bands", callback=options.numbers(int, "1,2,3"), help="The bands that the model reads, such as 3,2,1.")
+@click.option(
+    "--scaling",
+    callback=_scaling,
+    metavar="model|scene|LOW,HIGH",
+    default="model",
+    show_default=True,
+    help="How the scene's values become what the model saw: as it says itself, between the scene's own 2nd and "
+    "98th percentile, or between two values.",
+)
+@options.threads
+@click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger scenes.")
+@click.option("--seam-report", type=options.FILE, help="Measure the seams of this scene and write them as JSON.")
+@click.option("--preview", type=options.FILE, help="Write a PNG that shows scene and result side by side.")
+@options.overwrite
+@options.work
+def translate(scene: Path, out: Path, *, report: Report, max_pixels: int | None, **values: Any) -> None:
+    """Translate the raster SCENE and write OUT, a cloud-optimised GeoTIFF on the same grid.
+
+    What is not valid in the scene is masked in the result. When it was stopped or killed, the same command goes on
+    where it was.
+    """
+    from geopix2pix import translate
+
+    if max_pixels is not None:
+        values["max_pixels"] = max_pixels
+    report.result(translate(scene, out, progress=report, **values))

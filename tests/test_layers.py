@@ -1,0 +1,177 @@
+"""The layers of the package: what a module may import, and what the library never does."""
+
+import ast
+import configparser
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LIBRARY = {path.stem: path for path in (ROOT / "geopix2pix").glob("*.py") if path.stem != "__init__"}
+
+
+class Layer(NamedTuple):
+    modules: str
+    below: str
+    """Layers that its modules may import from, beside their own."""
+    packages: str
+    """Packages of others that they may import."""
+
+
+# A new module is placed here, deliberately. Rasters and networks do not know each other; nor do training and
+# translation.
+LAYERS = {
+    "values": Layer("errors progress architecture palette", "", "numpy"),
+    "pixels": Layer("grid normalize blend fill", "values", "numpy"),
+    "rasters": Layer(
+        "gdal bands raster output journal rowband assembly writer preview",
+        "values pixels",
+        "numpy rasterio affine filelock",
+    ),
+    "networks": Layer(
+        "device norms padding unet encoder_unet patchgan networks independence losses metrics checkpoint",
+        "values",
+        "numpy torch safetensors segmentation_models_pytorch",
+    ),
+    "model": Layer("manifest model", "values pixels", "numpy safetensors"),
+    "data": Layer("pairs augmentation configuration dataset", "values pixels rasters model", "numpy torch"),
+    "training": Layer(
+        "learner run validation export training",
+        "values pixels rasters networks model data",
+        "numpy torch filelock PIL",
+    ),
+    "translation": Layer(
+        "engine mosaic scene seams translation", "values pixels rasters networks model", "numpy torch"
+    ),
+    "sample": Layer("town aerial sample", "values", "numpy rasterio affine shapely pyogrio"),
+}
+LAYER_OF = {module: name for name, layer in LAYERS.items() for module in layer.modules.split()}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of what a file imports, inside functions and for type checkers too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            prefix = "." * node.level + (node.module or "")
+            yield from (f"{prefix}.{alias.name}" for alias in node.names)
+
+
+def named(path: Path) -> Iterator[str]:
+    """Every name and dotted name that a file uses."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name | ast.Attribute):
+            yield ast.unparse(node)
+
+
+def test_every_module_has_its_layer() -> None:
+    assert sorted(LAYER_OF) == sorted(LIBRARY)
+
+
+@pytest.mark.parametrize("module", sorted(LAYER_OF.keys() & LIBRARY.keys()))
+def test_module_imports_only_from_its_layer_and_below(module: str) -> None:
+    layer = LAYERS[LAYER_OF[module]]
+    for name in imports(LIBRARY[module]):
+        package, _, rest = name.partition(".")
+        if package == "geopix2pix":
+            imported = rest.partition(".")[0]
+            if imported != "__version__":
+                assert LAYER_OF[imported] in (LAYER_OF[module], *layer.below.split()), f"{module} imports {imported}"
+        elif package not in sys.stdlib_module_names:
+            assert package in layer.packages.split(), f"{module} imports {package}"
+
+
+def test_packages_that_are_imported_are_required() -> None:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    required = {line.partition(">")[0] for line in parser["options"]["install_requires"].split()}
+    imported = {package.replace("_", "-") for layer in LAYERS.values() for package in layer.packages.split()}
+    by_others = {"affine": "rasterio", "PIL": "segmentation-models-pytorch"}
+    assert {by_others.get(package, package) for package in imported} <= required
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    of = {
+        module: {name.split(".")[1] for name in imports(path) if name.startswith("geopix2pix.")} & LIBRARY.keys()
+        for module, path in LIBRARY.items()
+    }
+    placed: set[str] = set()
+    while free := {module for module in of.keys() - placed if of[module] <= placed}:
+        placed |= free
+    assert placed == of.keys()
+
+
+@pytest.mark.parametrize(
+    ("layers", "absent"),
+    [
+        ("values pixels rasters", {"torch"}),
+        ("values networks", {"rasterio"}),
+        ("values pixels model", {"torch", "rasterio"}),
+        ("sample", {"torch"}),
+    ],
+)
+def test_layers_load_no_more_than_they_need(layers: str, absent: set[str]) -> None:
+    """Whatever the packages that they import may import themselves."""
+    modules = [module for layer in layers.split() for module in LAYERS[layer].modules.split() if module in LIBRARY]
+    code = f"import sys, {', '.join(f'geopix2pix.{module}' for module in modules)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not absent & set(done.stdout.split())
+
+
+# Talking, ending and reading the surroundings belong to shells; the rest would run code that comes with data.
+NEVER = {
+    "print", "input", "exit", "quit", "breakpoint", "sys.exit", "os._exit", "sys.argv", "os.environ", "os.getenv",
+    "sys.stdout", "sys.stderr", "eval", "exec", "compile", "torch.load", "torch.save", "torch.hub",
+}  # fmt: skip
+NEVER_IMPORTED = {
+    "pickle",
+    "marshal",
+    "shelve",
+    "logging",
+    "argparse",
+    "click",
+    "subprocess",
+    "socket",
+    "urllib",
+    "http",
+}
+
+
+@pytest.mark.parametrize("module", sorted(LIBRARY))
+def test_library_never(module: str) -> None:
+    assert not NEVER & set(named(LIBRARY[module]))
+    assert not NEVER_IMPORTED & {name.partition(".")[0] for name in imports(LIBRARY[module])}
+    assert not {"os.environ", "os.getenv", "sys.argv", "sys.exit"} & set(imports(LIBRARY[module]))
+
+
+def test_package_itself_loads_nothing() -> None:
+    code = "import sys; before = set(sys.modules); import geopix2pix; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "geopix2pix" in loaded
+    assert not [name for name in loaded if name.partition(".")[0] not in {*sys.stdlib_module_names, "geopix2pix"}]
+
+
+def test_shell_imports_itself_relatively_and_the_library_late() -> None:
+    """An absolute import would fail where the shell is installed, under another name."""
+    for path in (ROOT / "cli").glob("*.py"):
+        assert not [name for name in imports(path) if name.partition(".")[0] == "cli"]
+        at_start = ast.Module(
+            [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)], []
+        )
+        early = {node.module for node in at_start.body if isinstance(node, ast.ImportFrom) and not node.level}
+        library = {module for module in early if module and module.partition(".")[0] == "geopix2pix"}
+        light = {"geopix2pix", *(f"geopix2pix.{module}" for module in ("errors", "progress", "architecture"))}
+        assert library <= light, path
+
+
+def test_library_does_not_know_its_shells() -> None:
+    for path in LIBRARY.values():
+        assert not [
+            name for name in imports(path) if name.partition(".")[0] in ("cli", "geopix2pix_cli", "qgis_plugin")
+        ]

@@ -1,0 +1,118 @@
+"""What is installed: two packages, the model, the command, and nothing else."""
+
+import configparser
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import geopix2pix
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = ("geopix2pix", "cli", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+
+
+def configuration() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def test_all_packages_are_listed() -> None:
+    """The list in setup.cfg is kept by hand; a folder with modules that is missing in it would not be installed."""
+    options = configuration()["options"]
+    renamed = dict(line.split(" = ") for line in options["package_dir"].strip().splitlines())
+    listed = {renamed.get(name, name).replace(".", "/") for name in options["packages"].split()}
+    folders = {
+        str(path.parent.relative_to(ROOT)) for name in ("geopix2pix", "cli") for path in (ROOT / name).rglob("*.py")
+    }
+    assert listed == folders
+
+
+def test_command_exists() -> None:
+    from cli.main import main
+
+    script = configuration()["options.entry_points"]["console_scripts"].strip()
+    assert script == "geopix2pix = geopix2pix_cli.main:main"
+    assert callable(main)
+
+
+def test_installed_name_of_the_shell_is_used_nowhere_else() -> None:
+    """In the repository a folder is imported by its own name; only what starts the installed command says the other."""
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in ("geopix2pix", "cli", "benchmarks", "recipes", "tests", "qgis_plugin")
+        for path in (ROOT / folder).rglob("*.py")
+        if "geopix2pix_cli" in path.read_text(encoding="utf-8")
+    }
+    assert found <= {"tests/test_packaging.py", "tests/test_layers.py", "qgis_plugin/command.py"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built without network from a copy of what ships, since building leaves folders behind."""
+    pytest.importorskip("setuptools", minversion="64", reason="building a wheel without network needs setuptools here")
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in SHIPPED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif (ROOT / name).exists():
+            shutil.copy(ROOT / name, folder / name)
+    build = "import setuptools.build_meta as backend; print(backend.build_wheel('.'))"
+    done = subprocess.run([sys.executable, "-c", build], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / done.stdout.split()[-1]
+
+
+def test_wheel_holds_two_packages_and_no_more(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        names = file.namelist()
+    info = f"geopix2pix-{geopix2pix.__version__}.dist-info"
+    assert {name.partition("/")[0] for name in names} == {"geopix2pix", "geopix2pix_cli", info}
+    assert not [name for name in names if "test" in name or "__pycache__" in name]
+
+
+def test_wheel_holds_all_files_of_the_packages(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        names = set(file.namelist())
+    library = {path.name for path in (ROOT / "geopix2pix").iterdir() if path.is_file()}
+    models = {f"models/{path.name}" for path in (ROOT / "geopix2pix" / "models").iterdir() if path.suffix != ".tmp"}
+    shell = {path.name for path in (ROOT / "cli").glob("*.py")}
+    assert {n.removeprefix("geopix2pix/") for n in names if n.startswith("geopix2pix/")} == library | models
+    assert {n.removeprefix("geopix2pix_cli/") for n in names if n.startswith("geopix2pix_cli/")} == shell
+    assert "py.typed" in library
+
+
+def test_wheel_says_what_it_needs(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        info = f"geopix2pix-{geopix2pix.__version__}.dist-info"
+        metadata = Parser().parsestr(file.read(f"{info}/METADATA").decode())
+        assert file.read(f"{info}/entry_points.txt").decode().split() == [
+            "[console_scripts]",
+            "geopix2pix",
+            "=",
+            "geopix2pix_cli.main:main",
+        ]
+        assert file.read(f"{info}/top_level.txt").decode().split() == ["geopix2pix", "geopix2pix_cli"]
+    needed = {line.partition(">")[0] for line in metadata.get_all("Requires-Dist") if "extra" not in line}
+    assert {"torch", "rasterio", "numpy", "click", "safetensors"} <= needed
+    assert metadata["Version"] == geopix2pix.__version__
+
+
+def test_installed_shell_runs_under_its_own_name(wheel: Path, tmp_path: Path) -> None:
+    """The renamed package works outside the repository, isolated from it and from the environment."""
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from geopix2pix_cli.main import main; "
+        "import geopix2pix; print(geopix2pix.__file__); main(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        str(tmp_path / "geopix2pix" / "__init__.py"),
+        f"geopix2pix, version {geopix2pix.__version__}",
+    ]
