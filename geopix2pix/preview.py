@@ -1,0 +1,62 @@
+"""A picture of a scene beside its map, to look at without a GIS."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.io import MemoryFile
+
+from geopix2pix.gdal import guarded, open_dataset
+
+SIDE = 1024  # pixels of the longer side of each half: a screen shows both
+GUTTER = 16
+STRETCH = (2, 98)  # percentiles of what is not stored in eight bits
+
+Picture = npt.NDArray[np.uint8]
+
+
+def side_by_side(source: Path, result: Path, bands: Sequence[int]) -> bytes:
+    """A PNG of the `bands` (1-based, the first three or the first one) of a scene on the left, its map on the right.
+
+    What is masked in the result is white on both sides.
+
+    Raises:
+        RasterError: one of them cannot be read.
+    """
+    shown = list(bands[:3]) if len(bands) >= 3 else [bands[0]] * 3
+    left, _ = _decimated(source, shown)
+    right, valid = _decimated(result, None)
+    for picture in (left, right):
+        picture[:, ~valid] = 255
+    gutter = np.full((3, left.shape[1], GUTTER), 255, np.uint8)
+    both = np.concatenate([left, gutter, right], axis=2)
+    with guarded(result, "make a preview of it"), MemoryFile() as file:
+        rows, cols = both.shape[1:]
+        with file.open(driver="PNG", width=cols, height=rows, count=3, dtype="uint8") as png:
+            png.write(both)
+        return bytes(file.read())
+
+
+def _decimated(path: Path, bands: Sequence[int] | None) -> tuple[Picture, npt.NDArray[np.bool_]]:
+    """At most `SIDE` pixels a side of a raster as red, green and blue, and where it is valid."""
+    dataset = open_dataset(path)
+    with dataset, guarded(path, "make a preview of it"), rasterio.Env():
+        shrink = min(1.0, SIDE / max(dataset.width, dataset.height))
+        shape = max(1, round(dataset.height * shrink)), max(1, round(dataset.width * shrink))
+        indexes = bands or (dataset.indexes[:3] if dataset.count >= 3 else [1, 1, 1])
+        data = dataset.read(indexes, out_shape=(3, *shape), resampling=Resampling.nearest)
+        valid = dataset.dataset_mask(out_shape=shape) != 0
+    return _eight_bits(data, valid), valid
+
+
+def _eight_bits(data: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> Picture:
+    if data.dtype == np.uint8 or not valid.any():
+        return data.astype(np.uint8)
+    low, high = np.nanpercentile(data[:, valid], STRETCH)
+    scaled = (np.nan_to_num(data.astype(np.float64)) - low) / max(high - low, np.finfo(float).eps)
+    stretched: Picture = (scaled.clip(0, 1) * 255).astype(np.uint8)
+    return stretched
