@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import click
 
-from geopix2pix.architecture import Adversary
+from geopix2pix.architecture import Adversary, Norm
 
 from . import options
 from .report import Report
@@ -47,6 +47,8 @@ from .report import Report
 @click.option("--adversarial-weight", type=float, help="Weight of the adversarial loss.")
 @click.option("--l1-weight", type=float, help="Weight of the mean absolute difference.")
 @click.option("--class-weight", type=float, help="Weight of the class loss, where there is a palette.")
+@click.option("--encoder", metavar="NAME", help="Another encoder of segmentation-models-pytorch than the preset's.")
+@click.option("--norm", type=click.Choice(get_args(Norm)), help="Another normalization than the preset's.")
 @click.option("--encoder-weights", type=options.FILE, help="Pretrained weights of the encoder (.safetensors).")
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed, other weights and crops.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read pictures; no result depends on it.")

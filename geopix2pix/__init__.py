@@ -15,7 +15,7 @@ __all__ = ["__version__", "train", "translate"]
 _FUNCTIONS = {"train": "geopix2pix.training", "translate": "geopix2pix.translation"}
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - module attributes have no common type
+def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
         return getattr(import_module(_FUNCTIONS[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Body = Literal["unet", "encoder"]
-"""`unet`: the pix2pix U-Net (Isola et al. 2017, section 3.2); `encoder`: a U-Net on a segmentation-models-pytorch encoder."""
+"""`unet`: the pix2pix U-Net (Isola et al. 2017, section 3.2); `encoder`: a U-Net on an encoder of
+segmentation-models-pytorch."""
 Head = Literal["raster", "palette"]
 """`raster`: tanh bands in [-1, 1]; `palette`: one logit per class, whose softmax times the palette is the picture."""
 Norm = Literal["batch", "frozen", "channel", "none"]
@@ -36,7 +37,7 @@ class GeneratorSpec:
     width: int = 64
     """Channels of the first level of a `unet`; they double up to eight times this."""
     dropout: float = 0.5
-    """Share of channels dropped in the first three decoder levels of a `unet` while training."""
+    """Share of values dropped in the first three decoder levels of a `unet` while training."""
     encoder: str = ""
     """Name of the encoder in segmentation-models-pytorch, for the body `encoder`."""
     decoder_channels: tuple[int, ...] = ()

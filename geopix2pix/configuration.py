@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from geopix2pix.architecture import Adversary, DiscriminatorSpec, GeneratorSpec
+from geopix2pix.architecture import Adversary, DiscriminatorSpec, GeneratorSpec, Norm
 from geopix2pix.augmentation import Symmetry
 from geopix2pix.errors import ConfigError
 from geopix2pix.pairs import PairSet
@@ -139,11 +139,20 @@ PRESETS: Mapping[str, TrainingConfig] = {
 trains on a CPU, with the palette head where there is a palette."""
 
 
-def configure(sets: Sequence[PairSet], preset: str = "light", **changes: Any) -> TrainingConfig:
+def configure(
+    sets: Sequence[PairSet],
+    preset: str = "light",
+    *,
+    encoder: str | None = None,
+    norm: Norm | None = None,
+    **changes: Any,
+) -> TrainingConfig:
     """The preset, fitted to the pairs' bands and classes, with `changes` to its fields.
 
+    `encoder` and `norm` are those of the generator.
+
     Raises:
-        ConfigError: the preset is unknown or a value is impossible.
+        ConfigError: the preset is unknown, has no encoder to exchange, or a value is impossible.
     """
     if preset not in PRESETS:
         raise ConfigError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
@@ -155,6 +164,10 @@ def configure(sets: Sequence[PairSet], preset: str = "light", **changes: Any) ->
         in_bands=in_bands,
         head="palette" if palette else "raster",
         out_channels=len(palette.classes) if palette else out_bands,
+        norm=norm or config.generator.norm,
+        encoder=encoder or config.generator.encoder,
     )
+    if encoder and generator.body != "encoder":
+        raise ConfigError(f"encoder {encoder!r} was chosen for the preset {preset!r}, whose generator has none")
     discriminator = replace(config.discriminator, in_channels=in_bands + out_bands)
     return replace(config, **{"generator": generator, "discriminator": discriminator, **changes})

@@ -14,7 +14,7 @@ class RasterError(GeoPix2PixError, OSError):
 
 
 class OutputError(GeoPix2PixError, OSError):
-    """A result cannot be written: it exists, the folder is not writable, the disk is full, another process writes it."""
+    """A result cannot be written: it exists, the folder is closed to us, the disk is full, it is being written."""
 
 
 class SceneError(GeoPix2PixError, ValueError):

@@ -109,7 +109,9 @@ class Palette:
             ConfigError: a field is missing, of the wrong type, or contradicts another; the message names it.
         """
         if not isinstance(data, Mapping):
-            raise ConfigError(f"{where}: a palette is a JSON object with a list of `classes`, found {type(data).__name__}")
+            raise ConfigError(
+                f"{where}: a palette is a JSON object with a list of `classes`, found {type(data).__name__}"
+            )
         entries = data.get("classes")
         if not isinstance(entries, Sequence) or isinstance(entries, str) or not 2 <= len(entries) <= MAX_CLASSES:
             raise ConfigError(f"{where}: `classes` must be a list of 2 to {MAX_CLASSES} classes")

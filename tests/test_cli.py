@@ -28,7 +28,8 @@ OPTIONS = {
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",
         "--batch", "--crop", "--scale", "--learning-rate", "--adversary", "--adversarial-weight", "--l1-weight",
-        "--class-weight", "--encoder-weights", "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
+        "--class-weight", "--encoder", "--norm", "--encoder-weights",
+        "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
     ],
     "model info": ["--json", "--debug", "--help"],
     "sample": ["--seed", "--size", "--overwrite", *WORK],
