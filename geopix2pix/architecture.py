@@ -3,6 +3,7 @@
 No torch here, so that a model file can be read and checked without it; `networks` builds modules from these values.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,10 @@ Padding = Literal["zeros", "replicate"]
 Upsampling = Literal["transposed", "resize"]
 """`transposed`: 4x4 stride-2 transposed convolution; `resize`: nearest-neighbour doubling, then a 3x3 convolution."""
 Adversary = Literal["bce", "lsgan", "hinge", "none"]
+
+ENCODER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What an encoder may be called: with a colon or a slash in the name timm would look it up on a server."""
+MAX_DEPTH = 10  # of a `unet`: a total stride of 1024 pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

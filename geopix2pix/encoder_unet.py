@@ -1,18 +1,15 @@
 """A U-Net (Ronneberger et al. 2015) whose way down is an encoder of segmentation-models-pytorch."""
 
-import re
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geopix2pix.architecture import GeneratorSpec
+from geopix2pix.architecture import ENCODER_NAME, GeneratorSpec
 from geopix2pix.errors import ConfigError
 from geopix2pix.norms import norm_layer
 from geopix2pix.padding import convolution, replicate_edges
-
-ENCODER_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")  # no colon or slash: timm would look such names up on a server
 
 
 class EncoderUNet(nn.Module):

@@ -50,7 +50,7 @@ class GeoPix2PixWarning(UserWarning):
 
 
 class SceneWarning(GeoPix2PixWarning):
-    """Something about the scene is doubtful: no CRS, a band tagged as alpha that holds data, no known resolution."""
+    """Something about the scene is doubtful: no georeference, bands without names, data in a band tagged as alpha."""
 
 
 class SeamWarning(GeoPix2PixWarning):

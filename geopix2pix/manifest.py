@@ -2,14 +2,13 @@
 
 import dataclasses
 import math
-import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from geopix2pix.architecture import GeneratorSpec
+from geopix2pix.architecture import ENCODER_NAME, MAX_DEPTH, GeneratorSpec
 from geopix2pix.errors import ConfigError, ModelFileError
 from geopix2pix.normalize import Scaling
 from geopix2pix.palette import Palette
@@ -129,12 +128,11 @@ def _network_laws(generator: GeneratorSpec) -> Iterator[Law]:
     # The upper bounds keep an absurd file from asking for absurd amounts of memory when its network is built.
     yield "generator.in_bands", 1 <= generator.in_bands <= 1024, "1 to 1024", generator.in_bands
     yield "generator.out_channels", 1 <= generator.out_channels <= 1024, "1 to 1024", generator.out_channels
-    yield "generator.depth", 1 <= generator.depth <= 12, "1 to 12", generator.depth
-    yield "generator.width", 1 <= generator.width <= 1024, "1 to 1024", generator.width
+    yield "generator.depth", 1 <= generator.depth <= MAX_DEPTH, f"1 to {MAX_DEPTH}", generator.depth
+    yield "generator.width", 1 <= generator.width <= 256, "1 to 256", generator.width
     yield "generator.dropout", 0 <= generator.dropout < 1, "a share from 0 to below 1", generator.dropout
     if generator.body == "encoder":
-        # A plain name: `hf-hub:owner/name` and the like would make timm fetch something.
-        plain = re.fullmatch(r"[A-Za-z0-9_.-]+", generator.encoder) is not None
+        plain = ENCODER_NAME.fullmatch(generator.encoder) is not None
         yield "generator.encoder", plain, "the plain name of an encoder", generator.encoder
         channels = generator.decoder_channels
         fits = len(channels) == generator.depth and all(1 <= c <= 4096 for c in channels)

@@ -17,12 +17,6 @@ def named_class(allowed: Tensor, classes: int) -> Tensor:
     return torch.where(members.sum(dim=1) == 1, members.int().argmax(dim=1), UNNAMED)
 
 
-def nearest_class(picture: Tensor, colors: Tensor) -> Tensor:
-    """The class of the nearest colour; `picture` is (n, bands, rows, cols), `colors` (classes, bands)."""
-    distances = [(picture - color.view(1, -1, 1, 1)).square().sum(dim=1) for color in colors]
-    return torch.stack(distances, dim=1).argmin(dim=1)
-
-
 def confusion(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
     """Pixels per true class (rows) and predicted class (columns), int64; where the truth is `UNNAMED` none count."""
     named = truth != UNNAMED

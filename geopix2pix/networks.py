@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from geopix2pix.architecture import GeneratorSpec
+from geopix2pix.architecture import MAX_DEPTH, GeneratorSpec
 from geopix2pix.encoder_unet import EncoderUNet
 from geopix2pix.errors import ConfigError, ModelFileError
 from geopix2pix.norms import ChannelNorm, hold_statistics, measure_statistics
@@ -52,8 +52,8 @@ def generator(spec: GeneratorSpec) -> Generator:
         raise ConfigError(f"no generator can be built from {spec}: bands and width start at 1, dropout is in [0, 1)")
     if spec.head == "palette" and spec.out_channels < 2:
         raise ConfigError(f"a palette head needs at least two classes, found out_channels {spec.out_channels}")
-    if spec.body == "unet" and not 1 <= spec.depth <= 10:
-        raise ConfigError(f"depth: a unet has 1 to 10 levels, found {spec.depth}")
+    if spec.body == "unet" and not 1 <= spec.depth <= MAX_DEPTH:
+        raise ConfigError(f"depth: a unet has 1 to {MAX_DEPTH} levels, found {spec.depth}")
     if spec.body == "encoder":
         if len(spec.decoder_channels) != spec.depth or min(spec.decoder_channels, default=0) < 1:
             raise ConfigError(

@@ -130,6 +130,9 @@ class Palette:
                 "colours; a source that knows only some classes needs the colours that mean none of them, a complete "
                 "one must not have any"
             )
+        meanings = [*(c.target for c in classes if c.name in knows), *other, *unlabelled]
+        if len(set(meanings)) < len(meanings):
+            raise ConfigError(f"{where}: a target colour has two meanings; every class and list needs its own")
         return cls(classes=classes, knows=tuple(knows), other=other, unlabelled=unlabelled)
 
     @classmethod

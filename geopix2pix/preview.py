@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 
-from geopix2pix.gdal import guarded, open_dataset
+from geopix2pix.bands import color_table
+from geopix2pix.gdal import MAX_PIXELS, guarded, open_dataset
 
 SIDE = 1024  # pixels of the longer side of each half: a screen shows both
 GUTTER = 16
@@ -19,7 +19,7 @@ STRETCH = (2, 98)  # percentiles of what is not stored in eight bits
 Picture = npt.NDArray[np.uint8]
 
 
-def side_by_side(source: Path, result: Path, bands: Sequence[int]) -> bytes:
+def side_by_side(source: Path, result: Path, bands: Sequence[int], max_pixels: int = MAX_PIXELS) -> bytes:
     """A PNG of the `bands` (1-based, the first three or the first one) of a scene on the left, its map on the right.
 
     What is masked in the result is white on both sides.
@@ -28,8 +28,8 @@ def side_by_side(source: Path, result: Path, bands: Sequence[int]) -> bytes:
         RasterError: one of them cannot be read.
     """
     shown = list(bands[:3]) if len(bands) >= 3 else [bands[0]] * 3
-    left, _ = _decimated(source, shown)
-    right, valid = _decimated(result, None)
+    left, _ = _decimated(source, shown, max_pixels)
+    right, valid = _decimated(result, None, max_pixels)
     for picture in (left, right):
         picture[:, ~valid] = 255
     gutter = np.full((3, left.shape[1], GUTTER), 255, np.uint8)
@@ -41,15 +41,16 @@ def side_by_side(source: Path, result: Path, bands: Sequence[int]) -> bytes:
         return bytes(file.read())
 
 
-def _decimated(path: Path, bands: Sequence[int] | None) -> tuple[Picture, npt.NDArray[np.bool_]]:
+def _decimated(path: Path, bands: Sequence[int] | None, max_pixels: int) -> tuple[Picture, npt.NDArray[np.bool_]]:
     """At most `SIDE` pixels a side of a raster as red, green and blue, and where it is valid."""
-    dataset = open_dataset(path)
-    with dataset, guarded(path, "make a preview of it"), rasterio.Env():
+    with open_dataset(path, max_pixels=max_pixels) as dataset, guarded(path, "make a preview of it"):
         shrink = min(1.0, SIDE / max(dataset.width, dataset.height))
         shape = max(1, round(dataset.height * shrink)), max(1, round(dataset.width * shrink))
         indexes = bands or (dataset.indexes[:3] if dataset.count >= 3 else [1, 1, 1])
         data = dataset.read(indexes, out_shape=(3, *shape), resampling=Resampling.nearest)
         valid = dataset.dataset_mask(out_shape=shape) != 0
+        if (colors := color_table(dataset)) is not None:
+            data = colors[:3, data[0]]
     return _eight_bits(data, valid), valid
 
 

@@ -32,34 +32,42 @@ def open_scene(path: Path, manifest: Manifest, bands: Sequence[int] | None, max_
             f"{len(wanted)} ({', '.join(wanted)}); name as many"
         )
     reader = RasterReader(path, bands=bands, expand_colors=bands is None and len(wanted) == 3, max_pixels=max_pixels)
-    if bands is not None or len(reader.band_names) == len(wanted):
+    if bands is not None or len(reader.band_names) != len(reader.bands):  # the latter for a colour table
         return reader
-    chosen = _chosen(reader, wanted)
-    names = reader.band_names
+    try:
+        chosen = _chosen(reader, manifest)
+    except BaseException:
+        reader.close()
+        raise
+    if chosen == reader.bands:
+        return reader
     reader.close()
-    if chosen is None:
-        same = ",".join(["1"] * len(wanted))
-        raise SceneError(
-            f"{path}: has {len(names)} data band(s) ({', '.join(names)}), but the model {manifest.name!r} reads "
-            f"{len(wanted)} ({', '.join(wanted)}); choose them with --bands, such as --bands {same}, or another model"
-        )
     return RasterReader(path, bands=chosen, max_pixels=max_pixels)
 
 
-def _chosen(reader: RasterReader, wanted: Sequence[str]) -> tuple[int, ...] | None:
-    """The bands of the scene that go by the wanted names, else the first so many, None where there are too few."""
-    roles = dict(zip(reader.colorinterp, reader.bands, strict=True))
-    if all(name in roles for name in wanted):
-        return tuple(roles[name] for name in wanted)
+def _chosen(reader: RasterReader, manifest: Manifest) -> tuple[int, ...]:
+    """The bands of the scene that go by the names of the model's, by description or colour, else the first so many."""
+    wanted = manifest.source.names
+    by_name: dict[str, int] = {}
+    for name, band in zip(reader.band_names + reader.colorinterp, reader.bands * 2, strict=True):
+        by_name.setdefault(name.lower(), band)
+    if all(name.lower() in by_name for name in wanted):
+        return tuple(by_name[name.lower()] for name in wanted)
+    names, reads = ", ".join(reader.band_names), ", ".join(wanted)
     if len(reader.bands) < len(wanted):
-        return None
+        raise SceneError(
+            f"{reader.path}: has {len(reader.bands)} data band(s) ({names}), but the model {manifest.name!r} reads "
+            f"{len(wanted)} ({reads}); choose them with --bands, such as --bands {','.join('1' * len(wanted))}, or "
+            "another model"
+        )
     chosen = reader.bands[: len(wanted)]
-    warnings.warn(
-        f"{reader.path}: has {len(reader.bands)} bands and none is called {', '.join(wanted)}: bands {chosen} are "
-        "taken for them; choose others with --bands",
-        SceneWarning,
-        stacklevel=3,
-    )
+    if len(reader.bands) > len(wanted):
+        warnings.warn(
+            f"{reader.path}: its bands ({names}) do not go by the names that the model reads ({reads}): bands "
+            f"{chosen} are taken for them; choose others with --bands",
+            SceneWarning,
+            stacklevel=4,
+        )
     return chosen
 
 

@@ -6,8 +6,8 @@ what the figures mean.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,13 +61,34 @@ class _Area:
         return self._source.read(window.shifted(self._area.col, self._area.row))
 
 
-class _Mosaic:
-    """An area of a scene, translated whole under one grid."""
+class _Mosaic(NamedTuple):
+    """A scene, translated whole under one grid."""
 
-    def __init__(self, grid: WindowGrid, channels: int) -> None:
-        self.grid = grid
-        self.values = np.zeros((channels, grid.height, grid.width), np.float32)
-        self.valid = np.zeros((grid.height, grid.width), bool)
+    grid: WindowGrid
+    values: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mosaics:
+    """The mosaics of one scene under several grids."""
+
+    source: PatchSource
+    engine: Engine
+    scaling: Scaling
+    batch: int
+    progress: Progress
+
+    def under(self, grid: WindowGrid) -> _Mosaic:
+        channels, total = self.engine.manifest.generator.out_channels, grid.columns * grid.rows
+        values = np.zeros((channels, grid.height, grid.width), np.float32)
+        valid = np.zeros((grid.height, grid.width), bool)
+        found = pieces(self.source, self.engine.predict, self.scaling, Blender(grid, channels), self.batch)
+        for done, piece in enumerate(found, 1):
+            rows, cols = piece.window.slices
+            values[:, rows, cols], valid[rows, cols] = piece.values, piece.valid
+            self.progress(Event("seams", done, total, "windows"))
+        return _Mosaic(grid, values, valid)
 
 
 def measured_seams(
@@ -96,53 +117,34 @@ def measured_seams(
             f"a seam report needs room to move the grid by {stride} pixels, but windows of {grid.window} with overlap "
             f"{grid.overlap} are {grid.step} apart; give a larger --window or a smaller --overlap"
         )
-    blended = {"crop": grid.crop, "feather": grid.feather}
-    hard = {"crop": 0, "feather": 0}
-    shift = (half, half)
-    less = (half + stride // 2, half + stride // 2)
-    runs = {
-        "blended": (blended, (0, 0)), "blended by stride": (blended, shift), "blended by less": (blended, less),
-        "hard": (hard, (0, 0)), "hard by stride": (hard, shift), "hard by less": (hard, less),
-    }  # fmt: skip
-    mosaics = {}
-    for done, (name, (bands, offset)) in enumerate(runs.items()):
-        progress(Event("seams", done, len(runs), "mosaics"))
-        moved = WindowGrid(width=area.width, height=area.height, window=grid.window, offset=offset, **bands)
-        mosaics[name] = _translate(_Area(source, area), engine, scaling, moved, batch)
-    progress(Event("seams", len(runs), len(runs), "mosaics"))
-    return {
+    shifts = {"by_stride": half, "by_less": half + stride // 2}
+    margins = {"blended": (grid.crop, grid.feather), "hard": (0, 0)}
+    mosaics = _Mosaics(_Area(source, area), engine, scaling, batch, progress)
+    report: dict[str, Any] = {
         "area": area._asdict(),
         "window": grid.window,
         "overlap": grid.overlap,
         "total_stride": engine.manifest.total_stride,
-        "shift": {"by_stride": half, "by_less": half + stride // 2},
+        "shift": shifts,
         "limits": {"gradient_excess": MAX_EXCESS, "difference": MAX_DIFFERENCE, "changed": MAX_CHANGED},
-        **{
-            f"{kind}_{by}": _described(measure(mosaics[kind], mosaics[f"{kind} by {by.removeprefix('by_')}"], engine))
-            for kind in ("blended", "hard")
-            for by in ("by_stride", "by_less")
-        },
     }
+    for kind, (crop, feather) in margins.items():
+        placed = replace(grid, width=area.width, height=area.height, crop=crop, feather=feather)
+        still = mosaics.under(placed)
+        for by, shift in shifts.items():
+            found = measure(still, mosaics.under(replace(placed, offset=(shift, shift))), engine)
+            report[f"{kind}_{by}"] = {**asdict(found), "passed": found.passed}
+    return report
 
 
 def _middle(grid: WindowGrid, side: int) -> Window:
     width, height = min(grid.width, side), min(grid.height, side)
-    if max(width, height) <= grid.step:
+    if max(width, height) <= grid.window:
         raise SceneError(
             f"a seam report was asked for a scene of {grid.width} x {grid.height} pixels, but seams lie only in scenes "
-            f"larger than {grid.step} pixels with windows of {grid.window}; give a smaller --window or a larger scene"
+            f"larger than a window of {grid.window}; give a smaller --window or a larger scene"
         )
     return Window((grid.width - width) // 2, (grid.height - height) // 2, width, height)
-
-
-def _translate(source: PatchSource, engine: Engine, scaling: Scaling, grid: WindowGrid, batch: int) -> _Mosaic:
-    channels = engine.manifest.generator.out_channels
-    mosaic = _Mosaic(grid, channels)
-    for piece in pieces(source, engine.predict, scaling, Blender(grid, channels), batch):
-        rows, cols = piece.window.slices
-        mosaic.values[:, rows, cols] = piece.values
-        mosaic.valid[rows, cols] = piece.valid
-    return mosaic
 
 
 def measure(seamed: _Mosaic, moved: _Mosaic, engine: Engine) -> Measures:
@@ -191,7 +193,3 @@ def _block_excesses(
                 block = slice(start, start + BLOCK)
                 if both[block, band].any():
                     yield float(excess[block, band][both[block, band]].mean())
-
-
-def _described(measures: Measures) -> dict[str, Any]:
-    return {**asdict(measures), "passed": measures.passed}

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from geopix2pix import __version__
 from geopix2pix.blend import Blender
-from geopix2pix.errors import ConfigError, SceneError
+from geopix2pix.errors import ConfigError, OutputError, SceneError
 from geopix2pix.gdal import MAX_PIXELS
-from geopix2pix.grid import WindowGrid
+from geopix2pix.grid import WindowGrid, alignment
 from geopix2pix.manifest import Manifest
 from geopix2pix.model import ModelFile, default_model
 from geopix2pix.mosaic import pieces
@@ -66,9 +66,15 @@ def translate(
         Cancelled: `progress` asked to stop.
     """
     source, output = Path(source), Path(output)
-    for target in (output, *(Path(extra) for extra in (seam_report, preview) if extra is not None)):
+    model = default_model() if model is None else Path(model)
+    targets = [output, *(Path(extra) for extra in (seam_report, preview) if extra is not None)]
+    for number, target in enumerate(targets):
         check_target(target, source, overwrite=overwrite)
-    loaded = ModelFile.load(default_model() if model is None else model)
+        if target.absolute() in (model.absolute(), *(other.absolute() for other in targets[:number])):
+            raise OutputError(f"{target}: is asked for twice, or is the model; give each result a name of its own")
+    if output.suffix.lower() not in (".tif", ".tiff"):
+        raise OutputError(f"{output}: the result is a GeoTIFF; give it a name that ends in .tif")
+    loaded = ModelFile.load(model)
     manifest = loaded.manifest
     with open_scene(source, manifest, bands, max_pixels) as reader:
         grid = _fitted_grid(reader, manifest, window, overlap)
@@ -91,18 +97,19 @@ def translate(
             "overlap": grid.overlap,
             **engine.parameters,
         }
+        if seam_report is not None:  # before the map is written: what cannot be measured is refused before the work
+            from geopix2pix.seams import measured_seams
+
+            report = measured_seams(reader, engine, chosen_scaling, grid, batch=batch, progress=progress)
+            report = {"scene": source.name, "model": settings["model"], **report}
         spec = _output_spec(reader, manifest, settings)
         parameters = {"source": reader.identity(), **settings}
         with RasterWriter(output, spec, parameters=parameters, overwrite=overwrite) as writer:
             write_map(reader, engine, chosen_scaling, grid, writer, batch, progress)
-        if seam_report is not None:
-            from geopix2pix.seams import measured_seams
-
-            report = measured_seams(reader, engine, chosen_scaling, grid, batch=batch, progress=progress)
-            text = json.dumps({"scene": source.name, "model": settings["model"], **report}, indent=2)
-            write_bytes(Path(seam_report), text.encode())
-        if preview is not None:
-            write_bytes(Path(preview), side_by_side(source, output, reader.bands))
+    if seam_report is not None:
+        write_bytes(Path(seam_report), json.dumps(report, indent=2).encode())
+    if preview is not None:
+        write_bytes(Path(preview), side_by_side(source, output, reader.bands, max_pixels))
     return output
 
 
@@ -123,7 +130,8 @@ def _fitted_grid(reader: RasterReader, manifest: Manifest, window: int | None, o
             f"--window {side}: the model {manifest.name!r} needs a positive multiple of {min(stride, manifest.window)}"
         )
     if overlap is None:
-        overlap = min(manifest.overlap, side // 2)
+        unit = alignment(side, stride)
+        overlap = side - max(-(-(side - min(manifest.overlap, side // 2)) // unit), 1) * unit
     return WindowGrid.fitted(reader.width, reader.height, window=side, overlap=overlap, stride=stride)
 
 

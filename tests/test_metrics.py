@@ -12,7 +12,6 @@ from geopix2pix.metrics import (
     confusion,
     mean_iou,
     named_class,
-    nearest_class,
     palette_accuracy,
 )
 
@@ -86,10 +85,3 @@ def test_palette_accuracy_takes_any_member_of_a_set_and_leaves_out_pixels_that_s
     predicted = torch.tensor([[[0, 1, 2, 3, 0]]])
     allowed = torch.tensor([[[0b0011, 0b0011, 0b0011, EVERYTHING, 0b1110]]])
     assert palette_accuracy(predicted, allowed, CLASSES) == pytest.approx(2 / 4)
-
-
-def test_the_nearest_class_of_a_painted_palette_is_the_class_also_with_a_little_noise():
-    colors = torch.tensor([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0], [1.0, -1.0, -1.0], [-1.0, 0.5, 1.0]])
-    classes = random_classes(8)
-    picture = colors[classes].permute(0, 3, 1, 2) + 0.2 * (torch.rand(2, 3, 9, 8) - 0.5)
-    assert torch.equal(nearest_class(picture, colors), classes)

@@ -88,9 +88,12 @@ def test_only_valid_pixels_are_measured(noise: Path, tiny_model: Path, tmp_path:
         report(masked, engine, window=256, overlap=32)
 
 
-def test_a_scene_without_seams_is_refused(scene: Path, tiny_model: Path) -> None:
+def test_what_cannot_be_measured_is_refused_before_the_work(scene: Path, tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="seams lie only in scenes larger"):
-        report(scene, Engine(ModelFile.load(tiny_model), "cpu"), window=256, overlap=64)
+        translate(scene, tmp_path / "out.tif", model=tiny_model, window=160, seam_report=tmp_path / "seams.json")
+    with pytest.raises(SceneError, match="room to move"):
+        translate(scene, tmp_path / "out.tif", model=tiny_model, window=8, overlap=4, seam_report=tmp_path / "s.json")
+    assert not list(tmp_path.iterdir())
 
 
 def test_translate_writes_the_report(noise: Path, tiny_model: Path, tmp_path: Path) -> None:

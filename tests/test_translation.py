@@ -219,6 +219,53 @@ def test_bands_are_the_callers_to_choose(scene: Path, tiny_model: Path, tmp_path
         translate(gray, tmp_path / "d.tif", model=tiny_model, bands=(1, 1))
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("red", "green", "blue"), (1, 2, 3)),
+        (("blue", "green", "red"), (3, 2, 1)),
+        (("Blue", "NIR", "Green", "Red"), (4, 3, 1)),
+    ],
+)
+def test_bands_are_found_by_their_names(tiny_model: Path, tmp_path: Path, names, expected) -> None:
+    scene = write_scene(tmp_path / "scene.tif", np.full((len(names), 40, 40), 9, np.uint8), photometric="minisblack")
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.descriptions = names
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        output = translate(scene, tmp_path / "out.tif", model=tiny_model)
+    with rasterio.open(output) as dataset:
+        assert json.loads(dataset.tags()["GEOPIX2PIX_BANDS"]) == list(expected)
+
+
+def test_bands_without_names_are_taken_in_order_with_a_warning(tiny_model: Path, tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", np.full((5, 40, 40), 9, np.uint8), photometric="minisblack")
+    with pytest.warns(SceneWarning, match="do not go by the names"):
+        output = translate(scene, tmp_path / "out.tif", model=tiny_model)
+    with rasterio.open(output) as dataset:
+        assert json.loads(dataset.tags()["GEOPIX2PIX_BANDS"]) == [1, 2, 3]
+
+
+def test_a_scene_with_a_colour_table_is_seen_in_colours(tiny_model: Path, tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", np.tile(np.arange(40, dtype=np.uint8) % 3, (1, 40, 1)))
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.write_colormap(1, {0: (255, 0, 0, 255), 1: (0, 99, 0, 255), 2: (7, 8, 9, 255)})
+    translate(scene, tmp_path / "out.tif", model=tiny_model, preview=tmp_path / "both.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(tmp_path / "both.png") as png:
+            assert {tuple(pixel) for pixel in png.read()[:, :, :40].reshape(3, -1).T.tolist()} == {
+                (255, 0, 0),
+                (0, 99, 0),
+                (7, 8, 9),
+            }
+
+
+@pytest.mark.parametrize("window", [16, 36, 52, 96, 512])
+def test_an_overlap_is_found_for_any_window(scene: Path, tiny_model: Path, tmp_path: Path, window: int) -> None:
+    translate(scene, tmp_path / "out.tif", model=tiny_model, window=window)
+
+
 def test_what_cannot_be_translated_is_refused_and_leaves_nothing(scene: Path, tiny_model: Path, tmp_path: Path) -> None:
     empty = write_scene(tmp_path / "empty.tif", np.zeros((3, 70, 70), np.uint8), nodata=0, photometric="rgb")
     text = tmp_path / "text.tif"
@@ -256,6 +303,12 @@ def test_an_output_is_replaced_only_on_request(scene: Path, tiny_model: Path, tm
         translate(scene, tmp_path / "nowhere" / "out.tif", model=tiny_model)
     with pytest.raises(OutputError, match="exists"):
         translate(scene, tmp_path / "new.tif", model=tiny_model, preview=output)
+    with pytest.raises(OutputError, match="asked for twice"):
+        translate(scene, tmp_path / "new.tif", model=tiny_model, preview=tmp_path / "new.tif")
+    with pytest.raises(OutputError, match="is the model"):
+        translate(scene, tiny_model, model=tiny_model, overwrite=True)
+    with pytest.raises(OutputError, match=r"ends in \.tif"):
+        translate(scene, tmp_path / "new.png", model=tiny_model)
     assert output.read_text() == "precious"
     assert not (tmp_path / "new.tif").exists()
     translate(scene, output, model=tiny_model, overwrite=True)

@@ -36,7 +36,8 @@ def translated(source: Path, model: Path, palette: Palette) -> Tensor:
         output = translate(source, Path(folder) / "map.tif", model=model, device="cpu")
         with RasterReader(output) as reader:
             picture = torch.from_numpy(reader.read(reader.extent).data).int()
-    return metrics.nearest_class(picture[None], torch.from_numpy(palette.display).int())
+    colors = torch.from_numpy(palette.display).int()
+    return torch.stack([(picture == color[:, None, None]).all(dim=0) for color in colors]).int().argmax(dim=0)[None]
 
 
 def figures(matrices: dict[str, Tensor], names: tuple[str, ...]) -> dict[str, Any]:
