@@ -1,0 +1,157 @@
+"""The one way into GDAL: which drivers may open a file, what they must not do, and how their failures are told."""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
+import rasterio
+from rasterio.enums import Interleaving
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader
+
+from geopix2pix.errors import GeoPix2PixError, GeoPix2PixWarning, RasterError
+
+DRIVERS = ("GTiff", "JPEG", "PNG", "WEBP", "JP2OpenJPEG", "GIF", "BMP", "HFA", "ENVI", "EHdr")
+"""File formats that are opened, beside mosaics in GDAL's VRT format. None of them is a service or a database."""
+
+SETTINGS = {
+    "GDAL_CACHEMAX": 128 * 2**20,  # bytes for rasterio; GDAL's own default is 5 % of the memory
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    # No file that we open may make GDAL talk to the network. Names are checked before they are opened; should one slip
+    # through, no remote name is allowed and all traffic goes to a proxy that does not exist.
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "no remote file",
+    "GDAL_HTTP_PROXY": "http://0.0.0.0:1",
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",  # that path shows a truncated PNG as black, without an error
+    "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",  # georeferences and masks may lie in files beside the raster
+}
+
+MAX_PIXELS = 10**11
+MAX_BLOCK_BYTES = 512 * 2**20
+MAX_VRT_BYTES = 2**26
+MAX_VRT_DEPTH = 4  # mosaics of mosaics; a mosaic that contains itself has no end
+
+
+_ONE_AT_A_TIME = RLock()
+"""GDAL's block cache is shared: a read in one thread may flush what another is just writing, which crashes."""
+
+
+@contextmanager
+def environment(**settings: Any) -> Iterator[None]:
+    """A context in which GDAL runs under our settings and these, in one thread at a time."""
+    with _ONE_AT_A_TIME, rasterio.Env(**SETTINGS, **settings):
+        yield
+
+
+@contextmanager
+def guarded(path: Path, task: str) -> Iterator[None]:
+    """An `environment` for reading.
+
+    Raises:
+        RasterError: whatever fails inside; the message names `path`, the `task` and GDAL's reason.
+    """
+    try:
+        with environment():
+            yield
+    except (GeoPix2PixError, GeoPix2PixWarning):
+        raise
+    except Exception as error:  # rasterio lets UnicodeDecodeError, MemoryError, ... through
+        raise RasterError(f"{path}: cannot {task}: {reason(error)}; check that the file is complete") from error
+
+
+@contextmanager
+def unreferenced_allowed() -> Iterator[None]:
+    """A context in which rasterio does not warn of files without a georeference: who needs one asks for it."""
+    with catch_warnings():
+        simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def open_dataset(path: Path, *, max_pixels: int = MAX_PIXELS) -> DatasetReader:
+    """The open dataset of a local raster file; the caller closes it.
+
+    Raises:
+        RasterError: there is no such file, no driver among `DRIVERS` can open it, it names sources that are not local
+            raster files, or reading it would take too much: above `max_pixels` or blocks above `MAX_BLOCK_BYTES`.
+    """
+    return _open(path, max_pixels, set(), 0)
+
+
+def _open(path: Path, max_pixels: int, checked: set[Path], depth: int) -> DatasetReader:
+    """As `open_dataset`; `checked` are files that need not be checked again, `depth` counts the mosaics around it."""
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise RasterError(f"{path}: a raster is needed, found {found}; give the path of a local raster file")
+    if str(path.absolute()).startswith("/vsi"):
+        raise RasterError(f"{path}: GDAL takes a path that starts with /vsi for a virtual one; move the file")
+    with guarded(path, "open it as a raster"):
+        drivers = list(DRIVERS)
+        if _is_vrt(path):
+            _check_sources(path, max_pixels, checked, depth)
+            drivers = ["VRT"]
+        with unreferenced_allowed():
+            dataset = DatasetReader(path.absolute(), driver=drivers, sharing=False)
+        try:
+            _check_dataset(path, dataset, max_pixels)
+        except BaseException:
+            dataset.close()
+            raise
+        return dataset
+
+
+def _check_dataset(path: Path, dataset: DatasetReader, max_pixels: int) -> None:
+    """Nothing, if the dataset can be read in bounded memory and without opening further files that we did not check."""
+    if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):  # may name a URL, which GDAL would open
+        raise RasterError(f"{path}: its metadata names an overview file elsewhere; remove OVERVIEW_FILE from it")
+    if not dataset.count:
+        raise RasterError(f"{path}: a raster with bands is needed, found none; is it a container of several rasters?")
+    if dataset.width * dataset.height > max_pixels:
+        size = f"{dataset.width} x {dataset.height} pixels"
+        raise RasterError(f"{path}: announces {size}, more than {max_pixels}; raise max_pixels if that is right")
+    interleaved = dataset.count if dataset.interleaving == Interleaving.pixel else 1
+    for (rows, cols), dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
+        if dtype.startswith("complex"):
+            raise RasterError(f"{path}: holds complex numbers; convert it to amplitudes first")
+        if (needed := rows * cols * np.dtype(dtype).itemsize * interleaved) > MAX_BLOCK_BYTES:
+            found = f"blocks of {needed} bytes, above {MAX_BLOCK_BYTES}, which are read whole"
+            raise RasterError(f"{path}: has {found}; convert it to a tiled GeoTIFF")
+
+
+def _is_vrt(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b"<VRTDataset" in file.read(1024)
+
+
+def _check_sources(path: Path, max_pixels: int, checked: set[Path], depth: int) -> None:
+    """Nothing, if all sources of the VRT are local rasters that we would open ourselves."""
+    if depth >= MAX_VRT_DEPTH:
+        raise RasterError(f"{path}: mosaics are nested more than {MAX_VRT_DEPTH} deep; build one of the files in them")
+    if path.stat().st_size > MAX_VRT_BYTES:
+        raise RasterError(f"{path}: a VRT above {MAX_VRT_BYTES} bytes; build a mosaic of mosaics")
+    for name, is_relative in sorted(_source_names(path)):
+        source = path.parent / name if is_relative else Path(name)
+        if not source.is_file():
+            raise RasterError(f"{path}: names the source {name!r}, which is no local file; only local files are read")
+        if source.resolve() not in checked:
+            _open(source, max_pixels, checked, depth + 1).close()
+            checked.add(source.resolve())
+
+
+def _source_names(path: Path) -> set[tuple[str, bool]]:
+    """The names of all datasets that a VRT draws from, and whether each is relative to the VRT."""
+    return {
+        ((element.text or "").strip(), element.get("relativeToVRT") == "1")
+        for element in ElementTree.parse(path).iter()  # noqa: S314 - expat limits entity expansion
+        if element.tag in ("SourceFilename", "SourceDataset")
+    }
+
+
+def reason(error: BaseException) -> str:
+    """What GDAL said first: rasterio wraps it in messages that only point to it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"

@@ -1,0 +1,141 @@
+"""What is to be written and where: the form of a result, what it may replace, and how it gets its name."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from geopix2pix.errors import GeoPix2PixError, GeoPix2PixWarning, OutputError
+from geopix2pix.gdal import environment, reason
+from geopix2pix.raster import Georeference
+
+SIDECARS = (".aux.xml", ".msk", ".ovr")
+"""What GDAL appends to the name of a raster for files that add to it or contradict it."""
+Driver = Literal["COG", "GTiff"]
+Colors = Literal["rgb", "gray"]
+Resampling = Literal["nearest", "average"]
+Compression = Literal["deflate", "zstd", "lzw"]
+"""All lossless: the writer compares the finished file with what was given to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSpec:
+    """The form of a finished raster."""
+
+    width: int
+    height: int
+    bands: int
+    dtype: str
+    georeference: Georeference = field(default_factory=Georeference)
+    band_names: tuple[str, ...] = ()
+    """One for each band, or none."""
+    colorinterp: Colors = "gray"
+    """What the first bands are: red, green and blue, or gray."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    resampling: Resampling = "nearest"
+    """How overviews are made: `nearest` for classes, `average` for quantities."""
+    driver: Driver = "COG"
+    compress: Compression = "deflate"
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values, to tell one specification from another."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "georeference"} | {
+            "band_names": list(self.band_names),
+            "tags": dict(self.tags),
+            "georeference": _json(self.georeference),
+        }
+
+
+def _json(georeference: Georeference) -> dict[str, Any]:
+    crs, gcps_crs = georeference.crs, georeference.gcps_crs
+    return {
+        "crs": None if crs is None else crs.to_wkt(),
+        "transform": list(georeference.transform),
+        "gcps": [gcp.asdict() for gcp in georeference.gcps],
+        "gcps_crs": None if gcps_crs is None else gcps_crs.to_wkt(),
+    }
+
+
+def check_target(target: Path, source: Path | None = None, *, overwrite: bool = False) -> None:
+    """Nothing, if a result may be written to `target`; asked before any work is done.
+
+    Raises:
+        OutputError: it is the source or a folder, or exists (or a sidecar of it) and `overwrite` is false, or its
+            folder is missing or not writable.
+    """
+    if source is not None and target.exists() and source.exists() and target.samefile(source):
+        raise OutputError(f"{target}: is the input itself; choose another name for the output")
+    if target.is_dir():
+        raise OutputError(f"{target}: is a folder; give the name of a file in it")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"{target}: is neither a file nor a free name; choose another one")
+    for name in (target, *(target.with_name(target.name + suffix) for suffix in SIDECARS)):
+        if name.exists() and not overwrite:
+            raise OutputError(f"{name}: exists already; choose another name or allow it to be overwritten")
+    if not target.absolute().parent.is_dir():
+        raise OutputError(f"{target}: the folder {target.absolute().parent} does not exist; create it first")
+    if not os.access(target.absolute().parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{target}: the folder {target.absolute().parent} is not writable; choose another one")
+
+
+def check_space(target: Path, needed: int) -> None:
+    """Nothing, if the disk of `target` has `needed` bytes left.
+
+    Raises:
+        OutputError: it has not.
+    """
+    free = shutil.disk_usage(target.absolute().parent).free
+    if free < needed:
+        raise OutputError(f"{target}: needs about {needed >> 20} MiB, the disk has {free >> 20} left; make room on it")
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Put a file at `target`, whole or not at all, over an older one if there is one.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    unnamed = target.with_name(f"{target.name}.part")
+    with writing(target):
+        try:
+            unnamed.write_bytes(data)
+            put_in_place(unnamed, target)
+        finally:
+            unnamed.unlink(missing_ok=True)
+
+
+def put_in_place(finished: Path, target: Path) -> None:
+    """Give a finished file, on the disk of `target`, its name: after a crash there is the old file or the new one."""
+    sync(finished)
+    finished.replace(target)
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        sync(target.absolute().parent)
+
+
+def sync(path: Path) -> None:
+    """Return when a file or folder has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """A GDAL `environment`, and a context for plain files, in which `target` is written.
+
+    Raises:
+        OutputError: whatever fails inside; the message names `target` and the reason.
+    """
+    try:
+        with environment(GDAL_TIFF_INTERNAL_MASK="YES"):
+            yield
+    except (GeoPix2PixError, GeoPix2PixWarning, AssertionError):
+        raise
+    except Exception as error:  # as in gdal.guarded
+        found = reason(error)
+        raise OutputError(f"{target}: cannot be written: {found}; check disk space and permissions") from error

@@ -1,0 +1,124 @@
+"""Hundreds of strange, damaged and hostile files: each is read or refused with a reason, in little time and memory."""
+
+import multiprocessing
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+import pytest
+
+from geopix2pix.errors import GeoPix2PixError, SceneError
+from geopix2pix.grid import Window
+from geopix2pix.raster import RasterReader
+from tests.rasters import DATA
+
+FILES = DATA / "odd-tiffs"
+SECONDS = 10.0
+MEMORY = 2 * 2**30  # resident bytes
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.data,
+    pytest.mark.skipif(not FILES.is_dir(), reason="the odd files are not beside this checkout"),
+]
+
+
+def attempt(path: Path) -> str | None:
+    """None if a few windows and the statistics of a file can be read, else why not, in the words of the error."""
+    try:
+        with RasterReader(path) as reader:
+            for col, row in ((0, 0), (reader.width // 2, reader.height // 2), (reader.width - 50, -100)):
+                patch = reader.read(Window(col, row, 256, 256))
+                assert patch.data.shape == (len(reader.bands), 256, 256)
+                assert patch.data.dtype == reader.dtype
+            reader.identity()
+            try:
+                reader.percentiles(2, 98)
+            except SceneError as error:
+                assert "no" in str(error) or not patch.valid.any()
+    except GeoPix2PixError as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def serve(connection: Connection, work: Callable[[Path], str | None]) -> None:
+    """Answer each path that arrives with ("done", the result) or ("raised", what should not have been)."""
+    warnings.simplefilter("ignore")
+    while True:
+        path = connection.recv()
+        try:
+            connection.send(("done", work(path)))
+        except Exception as error:
+            connection.send(("raised", f"{type(error).__name__}: {error}"))
+
+
+@contextmanager
+def worker(work: Callable[[Path], str | None]) -> Iterator[Callable[[Path], tuple[str, str | None]]]:
+    """A function that does `work` on a path in another process and says how that ended.
+
+    The process is ended and replaced when it takes too long or too much memory, or dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    running: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
+
+    def start() -> None:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, work), daemon=True)
+        process.start()
+        theirs.close()
+        running[:] = [(process, ours)]
+
+    def stop() -> None:
+        process, connection = running[0]
+        process.kill()
+        process.join()
+        connection.close()
+
+    def ask(path: Path) -> tuple[str, str | None]:
+        process, connection = running[0]
+        connection.send(path)
+        resident, deadline = psutil.Process(process.pid), time.monotonic() + SECONDS
+        while not connection.poll(0.02):
+            taken = resident.memory_info().rss if process.is_alive() else 0
+            if time.monotonic() > deadline or taken > MEMORY:
+                stop()
+                start()
+                return ("memory", f"{taken >> 20} MiB") if taken > MEMORY else ("time", f"{SECONDS} s")
+        try:
+            return connection.recv()
+        except EOFError:
+            stop()
+            start()
+            return "crash", f"exit code {process.exitcode}"
+
+    start()
+    try:
+        yield ask
+    finally:
+        stop()
+
+
+def test_every_odd_file_is_read_or_refused_with_a_reason():
+    files = sorted(file for file in FILES.rglob("*") if file.is_file())
+    with worker(attempt) as ask:
+        endings = {file: ask(file) for file in files}
+    refused = {file: reason for file, (how, reason) in endings.items() if how == "done" and reason is not None}
+    kinds = Counter(kind(reason) for reason in refused.values())
+    print(f"\n{len(files)} files: {len(files) - len(refused)} read, {len(refused)} refused")
+    for reason, count in kinds.most_common():
+        print(f"{count:5} {reason}")
+    wrong = {str(file.relative_to(FILES)): ending for file, ending in endings.items() if ending[0] != "done"}
+    assert not wrong
+    assert all("\n" not in reason and file.name in reason for file, reason in refused.items())
+    assert len(files) - len(refused) > 300
+
+
+def kind(reason: str) -> str:
+    """The class of a reason: its error and what failed, without names and numbers."""
+    error, _, what = reason.split(": ")[:3]
+    return f"{error}: " + " ".join(word for word in what.split(";")[0].split() if not any(c.isdigit() for c in word))
