@@ -37,6 +37,7 @@ from .report import Report
 @click.option("--images-per-epoch", type=click.IntRange(min=1), help="Crops in an epoch.")
 @click.option("--batch", type=click.IntRange(min=1), help="Crops in a step.")
 @click.option("--crop", type=click.IntRange(min=1), help="Side of a crop in pixels.")
+@click.option("--load-size", type=click.IntRange(min=0), help="Side of pictures before they are cropped; 0 = as it is.")
 @click.option(
     "--scale", callback=options.numbers(float, "0.5,2", count=2), help="Range of the random magnification of a crop."
 )
@@ -76,7 +77,7 @@ def train(
     not given are the preset's. When it was stopped or killed, the same command goes on where it was.
     """
     from geopix2pix.configuration import configure
-    from geopix2pix.errors import ConfigError
+    from geopix2pix.errors import Cancelled, ConfigError
     from geopix2pix.pairs import open_pairs
     from geopix2pix.training import train
 
@@ -88,4 +89,10 @@ def train(
         for folder, share in zip(pairs, shares, strict=True)
     ]
     config = configure(sets, preset, **{name: value for name, value in changes.items() if value is not None})
-    report.result(train(sets, output, config, device_name=device, overwrite=overwrite, progress=report))
+    try:
+        model = train(sets, output, config, device_name=device, overwrite=overwrite, progress=report)
+    except Cancelled as error:
+        if overwrite:  # the same command would begin anew
+            raise Cancelled("cancelled; the same command without --overwrite goes on") from error
+        raise
+    report.result(model)

@@ -52,8 +52,9 @@ def relit(rng: np.random.Generator, source: Tensor, strength: float) -> Tensor:
     brightness = strength * rng.uniform(-0.1, 0.1)
     gains = np.exp(strength * rng.uniform(-0.08, 0.08, len(source)))
     blurred = rng.random() < 0.25 * min(strength, 1)
-    light = ((source + 1) / 2).clamp(0, 1) ** float(gamma)
-    mean = light.mean()
+    # In NumPy: torch shares powers and means among its threads, and rounds them otherwise for other numbers of threads.
+    seen = ((source + 1) / 2).clamp(0, 1).numpy() ** np.float32(gamma)
+    light, mean = torch.from_numpy(seen), float(seen.mean(dtype=np.float64))
     light = (light - mean) * float(contrast) + mean + float(brightness)
     light = light * torch.from_numpy(gains.astype(np.float32))[:, None, None]
     if len(light) == 3:

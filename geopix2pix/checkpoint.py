@@ -57,8 +57,10 @@ def read(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             state = json.loads((file.metadata() or {})[STATE])
+            if not isinstance(state, dict):
+                raise ValueError(f"its state is no JSON object but a {type(state).__name__}")
             return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, state)  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: not a readable checkpoint ({error}); delete it to go on from another"
         ) from error

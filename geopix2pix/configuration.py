@@ -84,13 +84,16 @@ WITHOUT_EFFECT = ("workers", "cache_bytes", "checkpoint_minutes")
 
 def _laws(config: TrainingConfig) -> list[tuple[str, bool, str]]:
     c, stride = config, config.generator.total_stride
+    measured = c.generator.body == "encoder" and c.generator.norm in ("batch", "frozen")
     return [
         ("crop", c.crop > 0 and c.crop % stride == 0, f"a multiple of the generator's total stride, {stride}"),
         ("load_size", c.load_size == 0 or c.load_size >= c.crop, f"0 or at least the crop, {c.crop}"),
-        ("scale", 0 < c.scale[0] <= c.scale[1], "two factors above 0, the lower first"),
+        ("scale", 0.01 <= c.scale[0] <= c.scale[1] <= 100, "two factors from 0.01 to 100, the lower first"),
         ("load_size", not c.load_size or c.scale == (1.0, 1.0), f"0 where scale is {c.scale}"),
         ("epochs", c.epochs >= 1, "at least 1"),
         ("batch", c.batch >= 1, "at least 1"),
+        # One pixel in the deepest layer has no variance that its norm could measure.
+        ("batch", not measured or c.batch > 1 or c.crop > stride, f"at least 2 where crop is no more than {stride}"),
         ("images_per_epoch", c.images_per_epoch >= 0, "at least 0"),
         ("seed", c.seed >= 0, "at least 0"),
         ("learning_rate", c.learning_rate > 0, "above 0"),

@@ -1,8 +1,11 @@
 """Crops of training pairs as tensors, each a pure function of the seed and the crop's number."""
 
 import math
+import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,17 +17,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from geopix2pix.augmentation import random_window, relit, turned
+from geopix2pix.bands import sample_windows
 from geopix2pix.configuration import TrainingConfig
-from geopix2pix.errors import PairsError, RasterError
+from geopix2pix.errors import PairsError, SceneWarning
 from geopix2pix.grid import Window
 from geopix2pix.normalize import Scaling
-from geopix2pix.pairs import Pair, PairSet
+from geopix2pix.pairs import Pair, PairSet, opened
 from geopix2pix.palette import Palette
 from geopix2pix.raster import Patch, RasterReader
 
 Item = dict[str, Tensor]
 Side = Literal["source", "target"]
 _CROPS, _ORDER = 0, 1  # keep the random numbers for crops and those for the order of the pairs apart
+SAMPLED_PICTURES, SAMPLED_WINDOWS = 64, 16  # for the percentiles of a side: pictures, windows in each
+SAMPLED_VALUES = 2**24  # of all bands together, 4 million pixels of four bands
 
 
 class PairedTiles(Dataset[Item]):
@@ -38,14 +44,14 @@ class PairedTiles(Dataset[Item]):
         self, sets: Sequence[PairSet], config: TrainingConfig, source: Scaling, target: Scaling | None
     ) -> None:
         self._sets, self._config, self._source, self._target = sets, config, source, target
-        self._shares = np.array([s.weight for s in sets]) / sum(s.weight for s in sets)
         self._pictures = Pictures(config.cache_bytes, _pixel_bytes(sets[0]))
 
     def __getitem__(self, number: int) -> Item:
         config = self._config
         rng = np.random.default_rng((config.seed, _CROPS, number))
-        chosen = self._sets[int(rng.choice(len(self._sets), p=self._shares))]
-        pair = _nth(chosen.train, config.seed, number)
+        index, drawn = _turn([s.weight for s in self._sets], number)
+        chosen = self._sets[index]
+        pair = _nth(chosen.train, (config.seed, _ORDER, index), drawn)
         palette = chosen.palette if config.generator.head == "palette" else None
         if config.load_size:
             whole = self._pictures.view(pair, Window(0, 0, pair.width, pair.height), palette)
@@ -110,27 +116,27 @@ class Pictures:
 
     def __init__(self, capacity: int, pixel_bytes: int) -> None:
         self._capacity, self._pixel_bytes, self._used = capacity, pixel_bytes, 0
-        self._kept: OrderedDict[Pair, View] = OrderedDict()
+        self._kept: OrderedDict[tuple[Pair, Palette | None], View] = OrderedDict()
 
     def view(self, pair: Pair, window: Window, palette: Palette | None) -> View:
         """The pixels of `pair` in `window`; what lies outside the picture is reflected there and not known."""
         whole = Window(0, 0, pair.width, pair.height)
         inside = window.intersection(whole)
-        if pair in self._kept:
-            self._kept.move_to_end(pair)
-            view = _cropped(self._kept[pair], inside)
+        if (pair, palette) in self._kept:
+            self._kept.move_to_end((pair, palette))
+            view = _cropped(self._kept[pair, palette], inside)
         elif pair.width * pair.height * self._pixel_bytes > self._capacity // 4:
             view = _decoded(pair, inside, palette)
         else:
-            view = _cropped(self._keep(pair, _decoded(pair, whole, palette)), inside)
+            decoded = self._kept[pair, palette] = _decoded(pair, whole, palette)
+            self._make_room(decoded.size)
+            view = _cropped(decoded, inside)
         return _reflected(view, inside, window)
 
-    def _keep(self, pair: Pair, decoded: View) -> View:
-        self._kept[pair] = decoded
-        self._used += decoded.size
+    def _make_room(self, size: int) -> None:
+        self._used += size
         while self._used > self._capacity and len(self._kept) > 1:
             self._used -= self._kept.popitem(last=False)[1].size
-        return decoded
 
 
 def sets_of(palette: Palette) -> npt.NDArray[np.int64]:
@@ -143,13 +149,14 @@ def _pixel_bytes(pairs: PairSet) -> int:
     return 1 + sum(np.dtype(bands.dtype).itemsize * bands.count for bands in (pairs.source, pairs.target))
 
 
-def _sampled(pair: Pair, side: Side) -> npt.NDArray[np.float64]:
-    """Values of valid pixels of one picture, shape (bands, pixels)."""
-    path, window = (pair.source, pair.source_window) if side == "source" else (pair.target, pair.target_window)
-    data, valid = _read(path, Window(0, 0, pair.width, pair.height), window)
-    every = math.ceil(math.sqrt(pair.width * pair.height / 2**20))
-    thinned = data[:, ::every, ::every].astype(np.float64)
-    return thinned[:, valid[::every, ::every]]
+def _sampled(pair: Pair, side: Side, bands: int, values: int) -> npt.NDArray[Any]:
+    """Valid pixels of one picture, shape (bands, pixels): all of a small one, else about `values` values."""
+    path, half = (pair.source, pair.source_window) if side == "source" else (pair.target, pair.target_window)
+    windows = sample_windows(pair.width, pair.height, SAMPLED_WINDOWS)
+    every = math.ceil(bands * sum(w.width * w.height for w in windows) / values)
+    with _opened(path) as reader:
+        patches = (reader.read(window.shifted(half.col, half.row)) for window in windows)
+        return np.concatenate([data[:, valid][:, ::every] for data, valid in patches], axis=1)
 
 
 def _decoded(pair: Pair, window: Window, palette: Palette | None) -> View:
@@ -162,11 +169,16 @@ def _decoded(pair: Pair, window: Window, palette: Palette | None) -> View:
 
 def _read(path: Path, window: Window, half: Window) -> Patch:
     """A window of the part `half` of a picture."""
-    try:
-        with RasterReader(path, expand_colors=True) as reader:
-            return reader.read(window.shifted(half.col, half.row))
-    except RasterError as error:
-        raise PairsError(f"{path}: cannot be used for training ({error})") from error
+    with _opened(path) as reader:
+        return reader.read(window.shifted(half.col, half.row))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[RasterReader]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SceneWarning)  # what is doubtful was told when the pairs were opened
+        with opened(path) as reader:
+            yield reader
 
 
 def _cropped(view: View, window: Window) -> View:
@@ -206,9 +218,20 @@ def _resized(picture: Tensor, size: int) -> Tensor:
     return F.interpolate(picture[None], (size, size), mode="bilinear", antialias=True, align_corners=False)[0]
 
 
-def _nth(pairs: Sequence[Pair], seed: int, number: int) -> Pair:
-    """The pair of the `number`-th draw: every pair once, in a new order each time round."""
-    order = np.random.default_rng((seed, _ORDER, number // len(pairs))).permutation(len(pairs))
+def _turn(weights: Sequence[float], number: int) -> tuple[int, int]:
+    """Which set the `number`-th crop comes from, and how many came from it before: as evenly as the weights allow."""
+    left = sum(map(Fraction, weights))
+    for index, weight in enumerate(map(Fraction, weights)):
+        before, after = (math.floor(n * weight / left) for n in (number, number + 1))
+        if after > before:
+            return index, before
+        number, left = number - before, left - weight
+    raise AssertionError("the last set takes all that is left")
+
+
+def _nth(pairs: Sequence[Pair], seed: tuple[int, ...], number: int) -> Pair:
+    """The pair of the `number`-th draw from a set: every pair once, in a new order each time round."""
+    order = np.random.default_rng((*seed, number // len(pairs))).permutation(len(pairs))
     return pairs[int(order[number % len(pairs)])]
 
 
@@ -222,17 +245,26 @@ def _cut(pair: Pair, crop: int) -> list[Window]:
 def scaling_of(sets: Sequence[PairSet], side: Side) -> Scaling:
     """How one side of the pairs is brought to [-1, 1]: the full range of uint8, else the 0.1 and 99.9 percentiles.
 
-    The percentiles are those of up to 64 training pictures, each seen through every n-th row and column so that at
-    most about a million pixels count per picture.
+    The percentiles are those of up to 64 training pictures, and of an evenly spread sample of large ones.
 
     Raises:
-        PairsError: a band has the same value everywhere.
+        PairsError: a band has the same value almost everywhere, no pixel is valid, or a picture cannot be read.
     """
     bands = sets[0].source if side == "source" else sets[0].target
     if bands.dtype == "uint8":
         return Scaling.full_range("uint8", bands.count)
     pairs = [pair for s in sets for pair in s.train]
-    chosen = [pairs[int(i)] for i in np.linspace(0, len(pairs), min(64, len(pairs)), endpoint=False)]
-    seen = np.concatenate([_sampled(pair, side) for pair in chosen], axis=1)
-    low, high = np.percentile(seen, (0.1, 99.9), axis=1)
+    spread = np.linspace(0, len(pairs), min(SAMPLED_PICTURES, len(pairs)), endpoint=False)
+    values = SAMPLED_VALUES // len(spread)
+    seen = np.concatenate([_sampled(pairs[int(i)], side, bands.count, values) for i in spread], axis=1)
+    where = f"{', '.join(s.name for s in sets)}: the {side} pictures"
+    if not seen.shape[1]:
+        raise PairsError(f"{where} hold no valid pixel; check their nodata value, masks and alpha bands")
+    low, high = np.percentile(seen, (0.1, 99.9), axis=1).astype(float)
+    for number, name in enumerate(bands.names):
+        if not low[number] < high[number]:
+            raise PairsError(
+                f"{where} have {low[number]:g} almost everywhere in band {number + 1} ({name}), from which nothing can "
+                "be learned; write them without this band"
+            )
     return Scaling(tuple(map(float, low)), tuple(map(float, high)))

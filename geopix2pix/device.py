@@ -1,5 +1,7 @@
 """The device that computes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -7,6 +9,9 @@ import torch
 from geopix2pix.errors import ConfigError
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+# What says that memory was too small where torch raises a plain RuntimeError: the allocators of CPU and MPS, cuDNN, and
+# loading processes.
+MEMORY_SIGNS = ("DefaultCPUAllocator", "out of memory", "not enough memory", "ALLOC_FAILED", "out of shared memory")
 
 
 def select(name: str) -> torch.device:
@@ -38,6 +43,22 @@ def describe() -> dict[str, str]:
     if torch.cuda.is_available():
         facts["cuda"] = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
     return facts
+
+
+@contextmanager
+def enough_memory(remedy: str) -> Iterator[None]:
+    """A context for what may need more memory than there is, on any device.
+
+    Raises:
+        ConfigError: it did; the message ends with `remedy`.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+        if not known and not any(sign in str(error) for sign in MEMORY_SIGNS):
+            raise
+        raise ConfigError(f"the memory is not enough; {remedy}") from error
 
 
 def _available() -> list[str]:

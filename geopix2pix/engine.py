@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 
 from geopix2pix import device, networks
-from geopix2pix.errors import ConfigError, ModelFileError
+from geopix2pix.errors import ModelFileError
 from geopix2pix.model import ModelFile
 
 Batch = npt.NDArray[np.float32]
@@ -51,13 +51,8 @@ class Engine:
         """
         # On a CPU the bits of a result depend on the size of the batch that it was computed in.
         size = 1 if self.device.type == "cpu" else len(batch)
-        try:
+        with device.enough_memory("give a smaller --batch or --window, or --device cpu"):
             values = [self._predict(patches) for patches in torch.split(torch.from_numpy(batch), size)]
-        except torch.OutOfMemoryError as error:
-            raise ConfigError(
-                f"--batch {len(batch)} with --window {batch.shape[-1]}: the memory of {self.device} is too small; "
-                "give smaller ones, or --device cpu"
-            ) from error
         return np.concatenate(values)
 
     def _predict(self, patches: torch.Tensor) -> Batch:

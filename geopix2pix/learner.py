@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from geopix2pix import losses, metrics, networks
+from geopix2pix import __version__, losses, metrics, networks
 from geopix2pix.checkpoint import optimizer_tensors, restore_optimizer
 from geopix2pix.configuration import TrainingConfig
 from geopix2pix.dataset import Item
@@ -47,7 +47,8 @@ class Learner:
     @property
     def engine(self) -> dict[str, str | int]:
         """What, beside the configuration, decides every bit of the result."""
-        return {"torch": torch.__version__, "device": self.device.type, "threads": torch.get_num_threads()}
+        versions = {"geopix2pix": __version__, "torch": torch.__version__}
+        return {**versions, "device": self.device.type, "threads": torch.get_num_threads()}
 
     def calibrate(self, sources: Iterable[Tensor]) -> None:
         """Measure the statistics of the generator's norm layers over batches of sources."""

@@ -1,16 +1,18 @@
 """Folders of training pairs: which pictures belong together, what they hold, and which are kept for validation."""
 
 import hashlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from geopix2pix.errors import ConfigError, PairsError, RasterError
+from geopix2pix.errors import ConfigError, PairsError, RasterError, SceneWarning
 from geopix2pix.grid import Window
 from geopix2pix.manifest import DType
 from geopix2pix.palette import Palette
-from geopix2pix.raster import RasterReader
+from geopix2pix.raster import Georeference, RasterReader
 
 Layout = Literal["auto", "folders", "source-left", "source-right"]
 """`folders`: `source/` and `target/` with the same file names; `source-left` and `source-right`: one picture holds both
@@ -28,6 +30,8 @@ class Pair:
     """The same file as `source` where one picture holds both."""
     source_window: Window
     target_window: Window
+    place: Georeference = field(compare=False)
+    """Of the source."""
 
     @property
     def width(self) -> int:
@@ -80,18 +84,24 @@ class PairSet:
 def open_pairs(
     folder: Path, *, layout: Layout = "auto", palette: Path | None = None, validation: float = 0.1, weight: float = 1.0
 ) -> PairSet:
-    """The pairs in `folder`, their headers checked; no pixel is read yet.
+    """The pairs in `folder`, their headers checked. Of pixels only samples of alpha bands are read.
 
     `train/` and `validation/` (or `val/`) subfolders are taken as the split where they exist; otherwise the last
     `validation` share of the sorted names is held out, since neighbouring names are often neighbouring places. A
     `palette.json` in the folder is used unless `palette` names another.
 
     Raises:
-        PairsError: the folder holds no pairs, names without a partner, or pictures that do not fit each other.
+        PairsError: the folder holds no pairs, names without a partner, or pictures that do not fit each other, or it
+            cannot be searched.
         ConfigError: the palette or a number is impossible.
     """
     if not 0 <= validation < 1 or not 0 < weight < float("inf"):
         raise ConfigError(f"{folder}: validation share {validation} must be in [0, 1), weight {weight} above 0")
+    with _searched(folder), _doubts_told_once():
+        return _opened(folder, layout, palette, validation, weight)
+
+
+def _opened(folder: Path, layout: Layout, palette: Path | None, validation: float, weight: float) -> PairSet:
     if not folder.is_dir():
         raise PairsError(f"{folder}: a folder of training pairs was asked for, but there is no such folder")
     held_out = next((folder / name for name in ("validation", "val") if (folder / name).is_dir()), None)
@@ -117,6 +127,30 @@ def open_pairs(
         weight=weight,
         listing=_listing((*train, *judged)),
     )
+
+
+@contextmanager
+def _searched(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        found = error.strerror or error
+        raise PairsError(f"{folder}: cannot be searched for pairs ({found}); check the name and your rights") from error
+
+
+@contextmanager
+def _doubts_told_once() -> Iterator[None]:
+    """A context in which what is doubtful about pictures is told of the first one, for all."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SceneWarning)
+        yield
+    doubts = [str(w.message) for w in caught if issubclass(w.category, SceneWarning)]
+    if doubts:
+        others = f" (and {len(doubts) - 1} more like this in the folder)" if doubts[1:] else ""
+        warnings.warn(f"{doubts[0]}{others}", SceneWarning, stacklevel=4)
+    for w in caught:
+        if not issubclass(w.category, SceneWarning):
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 
 
 def check_mixable(sets: Sequence[PairSet]) -> None:
@@ -195,31 +229,44 @@ def _pictures(folder: Path) -> dict[str, Path]:
 
 
 def _separate(name: str, source: Path, target: Path) -> tuple[Pair, tuple[Bands, Bands]]:
-    (window, bands), (target_window, target_bands) = _header(source), _header(target)
+    (window, bands, place), (target_window, target_bands, _) = _header(source), _header(target)
     if window != target_window:
         raise PairsError(
             f"{source} is {window.width} x {window.height} pixels, its target {target} is {target_window.width} x "
             f"{target_window.height}; bring both to one size"
         )
-    pair = Pair(name=name, source=source, target=target, source_window=window, target_window=target_window)
+    pair = Pair(name=name, source=source, target=target, source_window=window, target_window=target_window, place=place)
     return pair, (bands, target_bands)
 
 
 def _side_by_side(name: str, path: Path, source_right: bool) -> tuple[Pair, tuple[Bands, Bands]]:
-    whole, bands = _header(path)
+    whole, bands, place = _header(path)
     if whole.width % 2:
         raise PairsError(f"{path}: {whole.width} pixels wide, which does not divide into a source and a target half")
     left = Window(0, 0, whole.width // 2, whole.height)
     right = Window(whole.width // 2, 0, whole.width // 2, whole.height)
     source, target = (right, left) if source_right else (left, right)
-    return Pair(name=name, source=path, target=path, source_window=source, target_window=target), (bands, bands)
+    pair = Pair(name=name, source=path, target=path, source_window=source, target_window=target, place=place)
+    return pair, (bands, bands)
 
 
-def _header(path: Path) -> tuple[Window, Bands]:
+def _header(path: Path) -> tuple[Window, Bands, Georeference]:
+    with opened(path) as reader:
+        if reader.dtype not in get_args(DType):
+            raise PairsError(f"{path}: holds {reader.dtype}; convert it to one of {', '.join(get_args(DType))}")
+        bands = Bands(reader.band_names, cast(DType, reader.dtype), len(reader.band_names))
+        return reader.extent, bands, reader.georeference
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[RasterReader]:
+    """The picture at `path`, open for reading.
+
+    Raises:
+        PairsError: it cannot be opened or, inside the context, read.
+    """
     try:
         with RasterReader(path, expand_colors=True) as reader:
-            if reader.dtype not in get_args(DType):
-                raise PairsError(f"{path}: holds {reader.dtype}; convert it to one of {', '.join(get_args(DType))}")
-            return reader.extent, Bands(reader.band_names, cast(DType, reader.dtype), len(reader.band_names))
+            yield reader
     except RasterError as error:
         raise PairsError(f"{path}: cannot be used for training ({error})") from error

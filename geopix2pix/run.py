@@ -1,15 +1,17 @@
 """A training run as a value: what it learns from, how, and where it is kept."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
 from torch.utils.data import DataLoader
 
 from geopix2pix.configuration import WITHOUT_EFFECT, TrainingConfig
 from geopix2pix.dataset import Item, PairedTiles, ValidationTiles, scaling_of
-from geopix2pix.errors import ConfigError, PairsError
+from geopix2pix.errors import ConfigError, GeoPix2PixError, OutputError, PairsError
 from geopix2pix.normalize import Scaling
 from geopix2pix.pairs import PairSet, check_mixable
 from geopix2pix.palette import Palette
@@ -35,7 +37,7 @@ class Run:
         """The run of `config` on the pairs.
 
         Raises:
-            PairsError: the sets cannot be mixed.
+            PairsError: the sets cannot be mixed, or a picture cannot be read or says nothing.
             ConfigError: the generator does not fit the pairs.
         """
         check_mixable(sets)
@@ -79,7 +81,11 @@ class Run:
     def describe(self) -> dict[str, Any]:
         """What must be the same for a run to be continued."""
         config = {name: value for name, value in self.config.to_json().items() if name not in WITHOUT_EFFECT}
-        return {"config": config, "pairs": [s.describe() for s in self.sets]}
+        return {
+            "config": config,
+            "pairs": [s.describe() for s in self.sets],
+            "scaling": [scaling.to_json() if scaling else None for scaling in (self.source, self.target)],
+        }
 
     def batches(self, first: int, last: int) -> Iterator[Item]:
         """The training batches of the steps from `first` to before `last`."""
@@ -99,3 +105,23 @@ def _plainly(batches: Iterable[Item]) -> Iterator[Item]:
     except PairsError as error:
         message = str(error).splitlines()[-1]
         raise PairsError(message.removeprefix(f"{PairsError.__module__}.{PairsError.__name__}: ")) from error
+
+
+@contextmanager
+def held(output: Path) -> Iterator[None]:
+    """Hold the run folder, made if need be, for this process alone.
+
+    Raises:
+        ConfigError: another process holds it.
+        OutputError: it cannot be made, or something in it cannot be written meanwhile.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(output / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise ConfigError(f"{output}: another process trains there; wait for it or choose another folder") from None
+    except GeoPix2PixError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{output}: cannot be written ({error}); choose another folder or free some space") from error

@@ -6,12 +6,10 @@ import math
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,20 +21,20 @@ from geopix2pix.errors import (
     Cancelled,
     CheckpointError,
     ConfigError,
-    GeoPix2PixError,
     OutputError,
     TrainingError,
     TrainingWarning,
 )
-from geopix2pix.export import write_trained
 from geopix2pix.learner import Learner
+from geopix2pix.outcome import check_describable, write_trained
 from geopix2pix.pairs import PairSet
 from geopix2pix.progress import Event, Progress, silent
-from geopix2pix.run import Run
+from geopix2pix.run import Run, held
 from geopix2pix.validation import scores, write_samples
 
 FIRST_CALIBRATION = 16  # batches for the statistics of frozen norms, before the first step
 LAST_CALIBRATION = 64  # batches for the statistics of batch norms, for the finished model
+RECORDS = ("config.json", "log.jsonl", "model.safetensors")
 
 
 @dataclass(slots=True)
@@ -62,22 +60,26 @@ def train(
     """Train on the pairs and write the model; its path, `output/model.safetensors`.
 
     A run folder that holds checkpoints of the same run is continued; on the CPU, with the same number of threads, to
-    the same bytes that an undisturbed run would have reached. `output` also receives `config.json`, `log.jsonl`,
-    `checkpoints/` and in `samples/` one picture per epoch: source, target and output of a few crops.
+    the same bytes that an undisturbed run would have reached. With `overwrite` whatever run it holds is deleted first.
+    `output` also receives `config.json`, `log.jsonl`, `checkpoints/` and in `samples/` one picture per epoch: source,
+    target and output of a few crops.
 
     Raises:
         PairsError: the sets cannot be mixed, or a picture cannot be read.
-        ConfigError: the options do not fit the pairs or the run in `output`, or another process trains there.
+        ConfigError: the options do not fit the pairs or the run in `output`, another process trains there, or the
+            memory is not enough.
         CheckpointError: the run in `output` cannot be continued.
         TrainingError: a loss is no longer finite.
-        OutputError: the run folder cannot be written.
+        OutputError: the run folder cannot be written, or holds the same files of another origin.
         Cancelled: `progress` asked to stop; the run can be continued.
     """
     run = Run.of([pairs] if isinstance(pairs, PairSet) else list(pairs), output, config)
+    check_describable(run)
     chosen = device.select(device_name)
     if config.threads:
         torch.set_num_threads(config.threads)
-    with _held(output), torch.random.fork_rng():
+    remedy = "give a smaller --batch or --crop, fewer --workers, or another --device"
+    with held(output), torch.random.fork_rng(), device.enough_memory(remedy):
         learner = Learner(config, run.palette, chosen)
         course = _begin(run, learner, overwrite, progress)
         batches = run.batches(course.step, run.steps)
@@ -94,26 +96,42 @@ def train(
 
 def _begin(run: Run, learner: Learner, overwrite: bool, progress: Progress) -> _Course:
     """Continue from the newest checkpoint, or start anew."""
+    records = [path for path in (run.output / name for name in RECORDS) if path.exists()]
     if overwrite:
-        for path in (*run.checkpoints.glob("*.safetensors"), *run.output.glob("samples/epoch-*.png")):
+        for path in (*records, *run.checkpoints.glob("*.safetensors"), *run.output.glob("samples/epoch-*.png")):
             path.unlink()
     found = checkpoint.load_latest(run.checkpoints)
-    if found is None:
+    if found is not None:
+        course = _check_same_run(run, learner, found)
+        learner.restore(found.tensors)
+    elif records and not overwrite:
+        raise OutputError(
+            f"{run.output}: holds no checkpoints, but other files ({', '.join(path.name for path in records)}); choose "
+            "another folder or overwrite it"
+        )
+    else:
         course = _Course()
         if run.config.generator.norm == "frozen":
             learner.calibrate(_sources(run, FIRST_CALIBRATION, progress))
-    else:
-        _check_same_run(run, learner, found)
-        learner.restore(found.tensors)
-        course = _Course(**found.state["course"])
+        _save(run, learner, course)  # before anything else is written, so that the folder is known for a run's
     (run.output / "config.json").write_text(json.dumps(run.describe(), indent=1) + "\n", encoding="utf-8")
     _truncate_log(run, course)
     return course
 
 
-def _check_same_run(run: Run, learner: Learner, found: checkpoint.Checkpoint) -> None:
-    if not {"run", "engine", "course"} <= found.state.keys():
-        raise CheckpointError(f"{run.checkpoints}: was not written by training; choose another folder or overwrite it")
+def _check_same_run(run: Run, learner: Learner, found: checkpoint.Checkpoint) -> _Course:
+    """How far the run has come that a checkpoint belongs to, if it is this one."""
+    match found.state:
+        case {
+            "run": dict(),
+            "engine": dict(),
+            "course": {"step": int(step), "epoch": int(epoch), "best": float() | None as best, **unknown},
+        } if not unknown:
+            pass
+        case _:
+            raise CheckpointError(
+                f"{run.checkpoints}: were not written by this version's training; choose another folder or overwrite it"
+            )
     if changed := _differences(found.state["run"], run.describe()):
         raise ConfigError(
             f"{run.output}: holds a run with other options ({'; '.join(changed)}); choose another output folder, "
@@ -126,6 +144,7 @@ def _check_same_run(run: Run, learner: Learner, found: checkpoint.Checkpoint) ->
             TrainingWarning,
             stacklevel=4,
         )
+    return _Course(step, epoch, best)
 
 
 def _differences(old: object, new: object, where: str = "") -> list[str]:
@@ -177,7 +196,7 @@ def _remedy(run: Run, course: _Course, error: TrainingError) -> str:
 
 def _finish_epoch(run: Run, learner: Learner, course: _Course, progress: Progress) -> None:
     """Judge the model, draw samples, keep the weights if they are the best so far, and save the run."""
-    epoch, figures = course.epoch + 1, scores(run, learner)
+    epoch, figures = course.epoch + 1, scores(run, learner, progress)
     write_samples(run.output / "samples" / f"epoch-{epoch:04d}.png", run, learner)
     if figures:
         _log(run, {"step": course.step, "epoch": epoch, "validation": figures})
@@ -233,21 +252,6 @@ def _truncate_log(run: Run, course: _Course) -> None:
 def _was_before(line: str, course: _Course) -> bool:
     try:
         entry = json.loads(line)
-    except ValueError:  # a line that was being written when the run was killed
+        return bool(entry["epoch"] <= course.epoch if "validation" in entry else entry["step"] <= course.step)
+    except (ValueError, KeyError, TypeError):  # a line that was being written when the run was killed, or not ours
         return False
-    return bool(entry["epoch"] <= course.epoch if "validation" in entry else entry["step"] <= course.step)
-
-
-@contextmanager
-def _held(output: Path) -> Iterator[None]:
-    """Hold the run folder, made if need be, for this process alone."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(output / ".lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        raise ConfigError(f"{output}: another process trains there; wait for it or choose another folder") from None
-    except GeoPix2PixError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be written ({error}); choose another folder or free some space") from error

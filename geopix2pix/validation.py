@@ -13,6 +13,7 @@ from geopix2pix import losses, metrics
 from geopix2pix.dataset import Item
 from geopix2pix.learner import Learner
 from geopix2pix.palette import Palette
+from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.run import Run
 
 SAMPLES = 4  # crops in a picture
@@ -20,11 +21,16 @@ UNNAMED_GRAY = 128
 
 
 @torch.no_grad()
-def scores(run: Run, learner: Learner) -> dict[str, float]:
+def scores(run: Run, learner: Learner, progress: Progress = silent) -> dict[str, float]:
     """Figures on the held-out crops, of which the higher `score` is the better; empty where there are no crops."""
     learner.model.eval()
-    batches = list(run.validation_batches())
-    outputs = [learner.predict(batch["source"]) for batch in batches]
+    batches: list[Item] = []
+    outputs: list[Tensor] = []
+    total = -(-len(run.validation) // run.config.batch)
+    for batch in run.validation_batches():
+        batches.append(batch)
+        outputs.append(learner.predict(batch["source"]))
+        progress(Event("judge", len(batches), total, "batches"))
     if not batches:
         return {}
     if run.palette is None:

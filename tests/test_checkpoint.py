@@ -1,6 +1,7 @@
 """Checkpoints: what is written comes back, damage is noticed, and nothing in between is ever seen."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -72,6 +73,13 @@ def test_safetensors_of_another_origin_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "step-000000001.safetensors"
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(CheckpointError):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize("state", [[1, 2], 7, None])
+def test_a_state_that_is_no_object_is_refused(tmp_path: Path, state: Any) -> None:
+    path = checkpoint.save(tmp_path, 1, tensors(), state)
+    with pytest.raises(CheckpointError, match="no JSON object"):
         checkpoint.read(path)
 
 

@@ -27,8 +27,8 @@ OPTIONS = {
     ],
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",
-        "--batch", "--crop", "--scale", "--learning-rate", "--adversary", "--adversarial-weight", "--l1-weight",
-        "--class-weight", "--encoder", "--norm", "--encoder-weights",
+        "--batch", "--crop", "--load-size", "--scale", "--learning-rate", "--adversary", "--adversarial-weight",
+        "--l1-weight", "--class-weight", "--encoder", "--norm", "--encoder-weights",
         "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
     ],
     "model info": ["--json", "--debug", "--help"],

@@ -1,6 +1,8 @@
 """Pairs and the crops cut from them: the same everywhere, aligned, honest about what is not known."""
 
 import json
+import tracemalloc
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,8 @@ from torch.utils.data import DataLoader
 from geopix2pix.architecture import GeneratorSpec
 from geopix2pix.augmentation import random_window, relit, turned
 from geopix2pix.configuration import TrainingConfig, configure
-from geopix2pix.dataset import PairedTiles, Pictures, ValidationTiles, scaling_of, sets_of
-from geopix2pix.errors import ConfigError, PairsError
+from geopix2pix.dataset import PairedTiles, Pictures, ValidationTiles, _turn, scaling_of, sets_of
+from geopix2pix.errors import ConfigError, PairsError, SceneWarning
 from geopix2pix.grid import Window
 from geopix2pix.normalize import Scaling
 from geopix2pix.pairs import PairSet, check_mixable, open_pairs
@@ -176,6 +178,29 @@ def test_folders_that_cannot_be_used_say_why(tmp_path: Path, case: str, message:
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_name_that_no_file_system_takes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PairsError, match="cannot be searched.*too long"):
+        open_pairs(tmp_path / ("n" * 300))
+
+
+def test_near_infrared_in_alphas_place_is_told_once_for_the_folder(tmp_path: Path) -> None:
+    make_pairs(tmp_path, 3)
+    infrared = np.random.default_rng(0).integers(1, 255, (1, 80, 100), dtype=np.uint8)
+    for i in range(3):
+        (tmp_path / "source" / f"{i}.png").unlink()
+        data = np.concatenate([positions(80, 100), infrared])
+        write(tmp_path / "source" / f"{i}.tif", data, photometric="rgb", alpha="yes")
+    with pytest.warns(SceneWarning) as told:
+        pairs = open_pairs(tmp_path, validation=0)
+    assert [str(one.message) for one in told if "alpha" in str(one.message) and "2 more" in str(one.message)]
+    assert len(told) == 1 and pairs.source.count == 4
+    spec = GeneratorSpec(depth=3, in_bands=4, head="palette", out_channels=3)
+    found = PairedTiles([pairs], config(generator=spec), Scaling.full_range("uint8", 4), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert all(len(found[n]["source"]) == 4 for n in range(3))
+
+
 @pytest.mark.parametrize(
     "options", [{"validation": 1.0}, {"validation": -0.1}, {"weight": 0.0}, {"weight": float("nan")}]
 )
@@ -256,6 +281,32 @@ def test_every_pair_is_drawn_once_per_round_in_changing_order(tmp_path: Path) ->
     rounds = [drawn[i : i + 6] for i in range(0, 24, 6)]
     assert all(sorted(one) == list(range(6)) for one in rounds)
     assert len({tuple(one) for one in rounds}) > 1
+
+
+def test_every_pair_of_every_set_is_drawn_once_per_round(tmp_path: Path) -> None:
+    sets = []
+    for first, name, count, weight in ((0, "a", 3, 2.0), (3, "b", 2, 1.0)):
+        for i in range(count):
+            for side in ("source", "target"):
+                write(tmp_path / name / side / f"{i}.png", np.full((3, 40, 40), 40 * (first + i), dtype=np.uint8))
+        sets.append(open_pairs(tmp_path / name, weight=weight, validation=0))
+    found = PairedTiles(sets, config("raster"), FULL, FULL)
+    drawn = [round(float(found[n]["source"][0, 0, 0] + 1) * 127.5) // 40 for n in range(36)]
+    for members, rounds in (({0, 1, 2}, 8), ({3, 4}, 6)):
+        of_set = [number for number in drawn if number in members]
+        assert len(of_set) == rounds * len(members)
+        for start in range(0, len(of_set), len(members)):
+            assert set(of_set[start : start + len(members)]) == members
+
+
+@settings(deadline=None)
+@given(weights=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=4), length=st.integers(1, 300))
+def test_sets_take_turns_as_evenly_as_their_weights_allow(weights: list[float], length: int) -> None:
+    turns = [_turn(weights, n) for n in range(length)]
+    for index, weight in enumerate(weights):
+        counted = [count for chosen, count in turns if chosen == index]
+        assert counted == list(range(len(counted)))
+        assert abs(len(counted) - length * weight / sum(weights)) < len(weights)
 
 
 def test_sets_are_drawn_by_their_weights(tmp_path: Path) -> None:
@@ -377,6 +428,16 @@ def test_the_cache_changes_nothing_and_is_bounded(tmp_path: Path, head: str) -> 
     assert len(pictures._kept) == 250_000 // (80 * 100 * 7)
 
 
+def test_one_folder_under_two_palettes_keeps_them_apart(tmp_path: Path) -> None:
+    make_pairs(tmp_path, 1)
+    partial = {"classes": PALETTE["classes"], "knows": ["road"], "other": ["00FF00", "0000FF"]}
+    (tmp_path / "partial.json").write_text(json.dumps(partial))
+    sets = [open_pairs(tmp_path, validation=0), open_pairs(tmp_path, palette=tmp_path / "partial.json", validation=0)]
+    found = PairedTiles(sets, config(), FULL, None)
+    sets_seen = [{int(v) for n in range(first, 12, 2) for v in found[n]["allowed"].unique()} for first in (0, 1)]
+    assert sorted(sets_seen, key=len) == [{0b010, 0b101}, {1, 2, 4}]
+
+
 def test_sixteen_bit_pairs_are_scaled_by_their_percentiles(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     source = rng.normal(5000, 800, (4, 90, 90)).clip(1, 65535).astype(np.uint16)
@@ -388,12 +449,38 @@ def test_sixteen_bit_pairs_are_scaled_by_their_percentiles(tmp_path: Path) -> No
     scalings = {side: scaling_of([pairs], side) for side in ("source", "target")}  # type: ignore[arg-type]
     for side, values in (("source", source[:, 10:]), ("target", target)):
         low, high = np.percentile(values.reshape(len(values), -1).astype(float), (0.1, 99.9), axis=1)
-        np.testing.assert_allclose(scalings[side].low, low)
-        np.testing.assert_allclose(scalings[side].high, high)
+        np.testing.assert_allclose(scalings[side].low, low, rtol=1e-6)
+        np.testing.assert_allclose(scalings[side].high, high, rtol=1e-6)
     spec = GeneratorSpec(depth=3, in_bands=4, out_channels=2)
     item = PairedTiles([pairs], config(generator=spec), scalings["source"], scalings["target"])[0]
     assert item["source"].shape == (4, 32, 32) and item["target"].shape == (2, 32, 32)
     assert float(item["source"].abs().max()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(0, "town: the source pictures hold no valid pixel"), (7, r"7 almost everywhere in band 2 \(band 2\).*without")],
+)
+def test_bands_that_say_nothing_are_refused(tmp_path: Path, value: int, message: str) -> None:
+    source = np.random.default_rng(0).integers(1, 65535, (2, 40, 40), dtype=np.uint16)
+    source[1] = value
+    write(tmp_path / "town" / "source" / "0.tif", source, nodata=0)
+    write(tmp_path / "town" / "target" / "0.png", positions(40, 40))
+    with pytest.raises(PairsError, match=message):
+        scaling_of([open_pairs(tmp_path / "town")], "source")
+
+
+def test_large_pictures_are_scaled_by_a_sample(tmp_path: Path) -> None:
+    source = np.random.default_rng(0).integers(0, 10_000, (1, 3000, 3000), dtype=np.uint16)
+    write(tmp_path / "source" / "0.tif", source, tiled=True)
+    write(tmp_path / "target" / "0.tif", source, tiled=True)
+    pairs = open_pairs(tmp_path)
+    tracemalloc.start()
+    scaling = scaling_of([pairs], "source")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < source.nbytes
+    assert scaling.low[0] == pytest.approx(10, abs=3) and scaling.high[0] == pytest.approx(9990, abs=3)
 
 
 def test_eight_bit_pairs_are_scaled_by_their_full_range(tmp_path: Path) -> None:
@@ -459,6 +546,22 @@ def test_light_stays_in_range_and_only_strength_moves_it(seed: int, bands: int, 
     assert lit.shape == source.shape and lit.dtype == torch.float32
     assert float(lit.min()) >= -1 and float(lit.max()) <= 1
     torch.testing.assert_close(relit(np.random.default_rng(seed), source, 0.0), source, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("crop", "threads"), [(256, 4), (224, 5)])
+def test_crops_do_not_depend_on_the_number_of_threads(tmp_path: Path, crop: int, threads: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 300, 300), dtype=np.uint8)
+    for side in ("source", "target"):
+        write(tmp_path / side / "0.png", noise)
+    found = tiles(tmp_path, "raster", crop=crop, scale=(0.8, 1.5), jitter=1.0)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = [found[n] for n in range(4)]
+        torch.set_num_threads(threads)
+        assert all(torch.equal(found[n][name], alone[n][name]) for n in range(4) for name in alone[n])
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_light_of_the_target_never_changes(tmp_path: Path) -> None:

@@ -28,6 +28,19 @@ def test_a_device_is_selected_where_it_is_there_and_refused_with_the_remedy_wher
             device.select(name)
 
 
+def test_too_little_memory_is_for_users_to_mend():
+    with pytest.raises(ConfigError, match="memory is not enough; give less"), device.enough_memory("give less"):
+        torch.empty(2**60)
+    for error in (torch.cuda.OutOfMemoryError("CUDA"), RuntimeError("MPS backend out of memory"), MemoryError()):
+        with pytest.raises(ConfigError, match="give less"), device.enough_memory("give less"):
+            raise error
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="size of tensor"), device.enough_memory("give less"):
+        torch.zeros(2) + torch.zeros(3)
+
+
 def test_the_description_names_torch_and_every_device():
     facts = device.describe()
     assert facts["torch"] == torch.__version__

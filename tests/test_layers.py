@@ -40,7 +40,7 @@ LAYERS = {
     "model": Layer("manifest model", "values pixels", "numpy safetensors"),
     "data": Layer("pairs augmentation configuration dataset", "values pixels rasters model", "numpy torch"),
     "training": Layer(
-        "learner run validation export training",
+        "learner run validation outcome training",
         "values pixels rasters networks model data",
         "numpy torch filelock PIL",
     ),

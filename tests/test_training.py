@@ -12,15 +12,30 @@ from typing import Any
 import filelock
 import numpy as np
 import pytest
+import rasterio
 import torch
+from click.testing import CliRunner
 from PIL import Image
+from rasterio.transform import from_origin
 
-from geopix2pix import checkpoint
+from cli.main import main
+from cli.report import Report
+from geopix2pix import __version__, checkpoint
 from geopix2pix.architecture import DiscriminatorSpec, GeneratorSpec
 from geopix2pix.configuration import PRESETS, TrainingConfig, configure
-from geopix2pix.errors import Cancelled, ConfigError, PairsError, TrainingError, TrainingWarning
+from geopix2pix.errors import (
+    Cancelled,
+    CheckpointError,
+    ConfigError,
+    OutputError,
+    PairsError,
+    TrainingError,
+    TrainingWarning,
+)
 from geopix2pix.learner import Learner
+from geopix2pix.manifest import GroundResolution
 from geopix2pix.model import ModelFile
+from geopix2pix.outcome import ground_resolution
 from geopix2pix.pairs import PairSet, open_pairs
 from geopix2pix.progress import Event
 from geopix2pix.run import Run
@@ -231,12 +246,78 @@ def test_the_best_epoch_is_kept(pairs: PairSet, tmp_path: Path) -> None:
     assert f"weights of epoch {1 + int(np.argmax(scores))} of 3" in manifest.provenance["training"]
 
 
+def write_tif(path: Path, data: np.ndarray, **profile: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bands, rows, cols = data.shape
+    size = {"count": bands, "height": rows, "width": cols, "dtype": data.dtype.name}
+    with rasterio.open(path, "w", driver="GTiff", **size, **profile) as dataset:
+        dataset.write(data)
+
+
+def placed(folder: Path, *places: tuple[str | None, float, float, float]) -> PairSet:
+    """Pairs of sources with a reference system, left, top and the side of a pixel."""
+    data = np.zeros((3, 8, 8), dtype=np.uint8)
+    for i, (crs, left, top, side) in enumerate(places):
+        place = {"crs": crs, "transform": from_origin(left, top, side, side)} if crs else {}
+        write_tif(folder / "source" / f"{i}.tif", data, **place)
+        write_tif(folder / "target" / f"{i}.tif", data)
+    return open_pairs(folder, validation=0)
+
+
+@pytest.mark.parametrize(
+    ("place", "low", "high"),
+    [
+        (("EPSG:32633", 500_000, 5_800_000, 0.5), 0.5, 0.5),
+        (("EPSG:2263", 980_000, 200_000, 1.0), 0.3048, 0.3048),  # feet
+        (("EPSG:4326", 10, 60, 1e-5), 0.5565, 1.113),
+        (("EPSG:3857", 1_000_000, 8_399_737.89, 1.0), 0.5, 0.5),  # at 60 degrees north
+    ],
+)
+def test_the_ground_resolution_is_that_of_the_sources(
+    tmp_path: Path, place: tuple[str, float, float, float], low: float, high: float
+) -> None:
+    found = ground_resolution([placed(tmp_path, place)])
+    assert (found.low, found.high) == (pytest.approx(low, rel=2e-3), pytest.approx(high, rel=2e-3))
+    assert found.basis == "georeference"
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_the_ground_resolution_covers_all_sources_or_is_unknown(tmp_path: Path) -> None:
+    fine, coarse = ("EPSG:32633", 5e5, 58e5, 0.25), ("EPSG:32632", 5e5, 58e5, 2.0)
+    sets = [placed(tmp_path / "a", fine), placed(tmp_path / "b", coarse)]
+    assert ground_resolution(sets) == GroundResolution(low=0.25, high=2.0, basis="georeference")
+    assert ground_resolution([*sets, placed(tmp_path / "c", fine, (None, 0, 0, 1))]) == GroundResolution()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_what_no_model_file_can_hold_is_refused_before_the_first_step(pairs: PairSet, tmp_path: Path) -> None:
+    wide = np.random.default_rng(0).integers(0, 2**40, (1, 40, 40), dtype=np.int64)
+    write_tif(tmp_path / "wide" / "source" / "0.tif", np.zeros((3, 40, 40), dtype=np.uint8))
+    write_tif(tmp_path / "wide" / "target" / "0.tif", wide)
+    spec = GeneratorSpec(depth=2, out_channels=1)
+    with pytest.raises(ConfigError, match=r"target\.dtype.*32 bits, found 'int64'"):
+        train(open_pairs(tmp_path / "wide"), tmp_path / "run", tiny(pairs, generator=spec))
+    with pytest.raises(ConfigError, match=r"folder 'ru\\x1bn'.*rename"):
+        train(pairs, tmp_path / "ru\x1bn", tiny(pairs))
+    with pytest.raises(ConfigError, match=r"folder 'to\\nwn'.*rename"):
+        train(make_pairs(tmp_path / "to\nwn"), tmp_path / "run", tiny(pairs))
+    assert not (tmp_path / "run").exists() and not (tmp_path / "ru\x1bn").exists()
+
+
+def test_too_little_memory_is_for_users_to_mend(pairs: PairSet, tmp_path: Path) -> None:
+    def progress(event: Event) -> None:
+        torch.empty(2**60)
+
+    with pytest.raises(ConfigError, match="memory is not enough; give a smaller --batch"):
+        train(pairs, tmp_path / "run", tiny(pairs), progress=progress)
+
+
 # --- interruption
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
-    ("stage", "done"), [("train", 1), ("train", 4), ("train", 6), ("validate", 1), ("validate", 2)]
+    ("stage", "done"), [("train", 1), ("train", 4), ("train", 6), ("judge", 1), ("validate", 1), ("validate", 2)]
 )
 def test_an_interrupted_run_ends_as_if_undisturbed(
     pairs: PairSet, tmp_path: Path, variant: str, stage: str, done: int
@@ -290,6 +371,84 @@ def test_overwriting_starts_anew(pairs: PairSet, tmp_path: Path) -> None:
     train(pairs, tmp_path / "a" / "run", tiny(pairs), overwrite=True)
     train(pairs, tmp_path / "b" / "run", tiny(pairs))
     assert contents(tmp_path / "a" / "run") == contents(tmp_path / "b" / "run")
+
+
+@pytest.mark.parametrize("name", ["config.json", "log.jsonl", "model.safetensors"])
+def test_files_of_another_origin_are_replaced_on_request_alone(pairs: PairSet, tmp_path: Path, name: str) -> None:
+    (tmp_path / "run").mkdir()
+    foreign = tmp_path / "run" / name
+    foreign.write_text('{"not": "ours"}\n')
+    with pytest.raises(OutputError, match=rf"holds no checkpoints, but other files \({name}\)"):
+        train(pairs, tmp_path / "run", tiny(pairs, epochs=1))
+    assert foreign.read_text() == '{"not": "ours"}\n'
+    train(pairs, tmp_path / "run", tiny(pairs, epochs=1), overwrite=True)
+    assert "ours" not in (tmp_path / "run" / "log.jsonl").read_text()
+
+
+def test_a_run_killed_before_its_first_checkpoint_goes_on(pairs: PairSet, tmp_path: Path) -> None:
+    def kill(event: Event) -> None:
+        if event.stage == "train":
+            raise KeyboardInterrupt
+
+    whole = train(pairs, tmp_path / "a" / "run", tiny(pairs, epochs=1)).read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, tmp_path / "b" / "run", tiny(pairs, epochs=1), progress=kill)
+    assert train(pairs, tmp_path / "b" / "run", tiny(pairs, epochs=1)).read_bytes() == whole
+
+
+def test_a_cancelled_command_says_how_to_go_on(pairs: PairSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hear = Report.__call__
+
+    def cancel(report: Report, event: Event) -> None:
+        report.cancel()
+        hear(report, event)
+
+    monkeypatch.setattr(Report, "__call__", cancel)
+    command = ["train", str(tmp_path / "town"), "--output", str(tmp_path / "run"), "--crop", "64", "--batch", "1"]
+    command += ["--adversary", "none", "--device", "cpu", "--overwrite"]
+    again, on = (CliRunner().invoke(main, arguments) for arguments in (command, command[:-1]))
+    assert again.exit_code == on.exit_code == 130
+    assert again.stderr == "error: cancelled; the same command without --overwrite goes on\n"
+    assert on.stderr == "error: cancelled; give the same command again to go on\n"
+
+
+def restated(output: Path, **changes: Any) -> None:
+    """Put other values into the state of the newest checkpoint of a run."""
+    path = checkpoint.numbered(output / "checkpoints")[-1]
+    tensors, state = checkpoint.read(path)
+    checkpoint.write(path, tensors, {**state, **changes})
+
+
+@pytest.mark.parametrize("course", [None, {}, {"step": 4, "epoch": 1, "best": None, "phase": 2}, {"step": "4"}])
+def test_a_course_that_is_not_known_is_not_continued(pairs: PairSet, tmp_path: Path, course: Any) -> None:
+    train(pairs, tmp_path / "run", tiny(pairs, epochs=1))
+    restated(tmp_path / "run", course=course)
+    with pytest.raises(CheckpointError, match="overwrite"):
+        train(pairs, tmp_path / "run", tiny(pairs, epochs=1))
+
+
+def test_a_run_that_another_version_began_says_so(pairs: PairSet, tmp_path: Path) -> None:
+    train(pairs, tmp_path / "run", tiny(pairs, epochs=1))
+    _, state = checkpoint.read(checkpoint.numbered(tmp_path / "run" / "checkpoints")[-1])
+    restated(tmp_path / "run", engine={**state["engine"], "geopix2pix": "0.0.1"})
+    with pytest.warns(TrainingWarning, match=rf"geopix2pix was '0\.0\.1', is '{__version__}'"):
+        train(pairs, tmp_path / "run", tiny(pairs, epochs=1))
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_edited_pictures_do_not_continue_a_run(pairs: PairSet, tmp_path: Path) -> None:
+    def describe() -> dict[str, Any]:
+        pairs = open_pairs(tmp_path / "deep", validation=0)
+        return Run.of([pairs], tmp_path / "run", raster(pairs, adversary="none")).describe()
+
+    rng = np.random.default_rng(0)
+    for side in ("source", "target"):
+        write_tif(tmp_path / "deep" / side / "0.tif", rng.integers(0, 3000, (3, 40, 40), dtype=np.uint16))
+    before = describe()
+    write_tif(tmp_path / "deep" / "target" / "0.tif", rng.integers(0, 4000, (3, 40, 40), dtype=np.uint16))
+    after = describe()
+    assert before["pairs"] == after["pairs"], "the names and sizes of the files alone do not tell"
+    assert before != after
 
 
 def test_a_run_that_goes_on_elsewhere_says_so(pairs: PairSet, tmp_path: Path) -> None:
@@ -390,6 +549,8 @@ def test_presets_fit_the_pairs(pairs: PairSet) -> None:
         {"crop": 250},
         {"load_size": 200},
         {"scale": (2.0, 0.5)},
+        {"scale": (0.5, float("inf"))},
+        {"scale": (1e-9, 1.0)},
         {"scale": (0.5, 2.0), "load_size": 286},
         {"epochs": 0},
         {"batch": 0},
@@ -405,6 +566,14 @@ def test_presets_fit_the_pairs(pairs: PairSet) -> None:
 def test_impossible_options_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"training option {next(iter(changes))}|training option load_size"):
         TrainingConfig(**changes)
+
+
+def test_a_norm_needs_more_than_one_pixel_to_measure(pairs: PairSet) -> None:
+    with pytest.raises(ConfigError, match="option batch is 1, but must be at least 2 where crop is no more than 32"):
+        configure([pairs], crop=32, batch=1)
+    configure([pairs], crop=32, batch=2)
+    configure([pairs], crop=64, batch=1)
+    configure([pairs], "pix2pix", crop=256, batch=1)
 
 
 def test_a_generator_that_does_not_fit_the_pairs_is_refused(pairs: PairSet, tmp_path: Path) -> None:
