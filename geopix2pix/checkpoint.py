@@ -1,11 +1,9 @@
 """Snapshots of a training run: named tensors and a JSON state in one safetensors file, never a pickle."""
 
 import json
-import os
 import re
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from geopix2pix.errors import CheckpointError, OutputError, TrainingWarning
+from geopix2pix.files import replacing
 
 STATE = "geopix2pix-checkpoint"  # the metadata key in the header of the file
 
@@ -32,17 +31,12 @@ def write(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -
     Raises:
         OutputError: the file cannot be written.
     """
-    temporary = path.with_suffix(".tmp")
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        save_file(plain, temporary, metadata={STATE: json.dumps(state)})
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(plain, temporary, metadata={STATE: json.dumps(state)})
     except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise OutputError(
             f"{path}: the checkpoint cannot be written ({error}); free some space or check rights"
         ) from error
@@ -70,7 +64,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[
     """Write the checkpoint of `step` into `folder` and drop all but the `keep` newest; its path."""
     path = folder / f"step-{step:09d}.safetensors"
     write(path, tensors, state)
-    for old in numbered(folder)[:-keep]:
+    for old in (*numbered(folder)[:-keep], *folder.glob(".*.tmp")):  # the latter were left by a kill
         old.unlink()
     return path
 

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
@@ -14,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from geopix2pix.errors import ModelFileError, OutputError
+from geopix2pix.files import replacing
 from geopix2pix.manifest import Manifest
 
 KEY = "geopix2pix"
@@ -81,20 +80,13 @@ def write_model(path: Path | str, manifest: Manifest, weights: Weights) -> None:
         )
     text = json.dumps(described, ensure_ascii=False, allow_nan=False, sort_keys=True)
     data = save({name: _halved(array) for name, array in weights.items()}, {KEY: text})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         raise OutputError(
             f"{path}: the model cannot be written ({error.strerror or error}); check the folder and the free disk space"
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _check_regular(path: Path) -> None:

@@ -25,7 +25,7 @@ class Layer(NamedTuple):
 # A new module is placed here, deliberately. Rasters and networks do not know each other; nor do training and
 # translation.
 LAYERS = {
-    "values": Layer("errors progress architecture palette", "", "numpy"),
+    "values": Layer("errors progress files architecture palette", "", "numpy"),
     "pixels": Layer("grid normalize blend fill", "values", "numpy"),
     "rasters": Layer(
         "gdal bands raster output journal rowband assembly writer preview",
