@@ -34,7 +34,10 @@ MAX_PIXELS = 10**11
 MAX_BLOCK_BYTES = 512 * 2**20
 MAX_VRT_BYTES = 2**26
 MAX_VRT_DEPTH = 4  # mosaics of mosaics; a mosaic that contains itself has no end
+VRT_SOURCES = ("sourcefilename", "sourcedataset")  # in lower case: GDAL ignores the case of names in a VRT
 
+PROGRAMMING_MISTAKES = (AssertionError, NameError)
+"""What neither a damaged file nor a full disk causes: it is not told as if it did."""
 
 _ONE_AT_A_TIME = RLock()
 """GDAL's block cache is shared: a read in one thread may flush what another is just writing, which crashes."""
@@ -57,10 +60,12 @@ def guarded(path: Path, task: str) -> Iterator[None]:
     try:
         with environment():
             yield
-    except (GeoPix2PixError, GeoPix2PixWarning):
+    except (GeoPix2PixError, GeoPix2PixWarning, *PROGRAMMING_MISTAKES):
         raise
     except Exception as error:  # rasterio lets UnicodeDecodeError, MemoryError, ... through
-        raise RasterError(f"{path}: cannot {task}: {reason(error)}; check that the file is complete") from error
+        by_system = isinstance(error, OSError) and error.errno is not None  # GDAL's failures have no number
+        remedy = "check its name and permissions" if by_system else "check that the file is complete"
+        raise RasterError(f"{path}: cannot {task}: {reason(error)}; {remedy}") from error
 
 
 @contextmanager
@@ -78,17 +83,31 @@ def open_dataset(path: Path, *, max_pixels: int = MAX_PIXELS) -> DatasetReader:
         RasterError: there is no such file, no driver among `DRIVERS` can open it, it names sources that are not local
             raster files, or reading it would take too much: above `max_pixels` or blocks above `MAX_BLOCK_BYTES`.
     """
-    return _open(path, max_pixels, set(), 0)
+    return open_with_files(path, max_pixels=max_pixels)[0]
 
 
-def _open(path: Path, max_pixels: int, checked: set[Path], depth: int) -> DatasetReader:
-    """As `open_dataset`; `checked` are files that need not be checked again, `depth` counts the mosaics around it."""
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise RasterError(f"{path}: a raster is needed, found {found}; give the path of a local raster file")
-    if str(path.absolute()).startswith("/vsi"):
-        raise RasterError(f"{path}: GDAL takes a path that starts with /vsi for a virtual one; move the file")
+def open_with_files(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[DatasetReader, set[Path]]:
+    """As `open_dataset`, and all files it is read from: its own, its sidecars, and those of its sources at any depth.
+
+    Raises:
+        RasterError: as `open_dataset`.
+    """
+    checked: dict[Path, set[Path]] = {}
+    dataset = _open(path, max_pixels, checked, 0)
+    return dataset, set().union(*checked.values())
+
+
+def _open(path: Path, max_pixels: int, checked: dict[Path, set[Path]], depth: int) -> DatasetReader:
+    """As `open_dataset`; `depth` counts the mosaics around it.
+
+    `checked` are the rasters that need not be checked again, with the files of each; `path` is added to them.
+    """
     with guarded(path, "open it as a raster"):
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "no such file"
+            raise RasterError(f"{path}: a raster is needed, found {found}; give the path of a local raster file")
+        if str(path.absolute()).startswith("/vsi"):
+            raise RasterError(f"{path}: GDAL takes a path that starts with /vsi for a virtual one; move the file")
         drivers = list(DRIVERS)
         if _is_vrt(path):
             _check_sources(path, max_pixels, checked, depth)
@@ -97,6 +116,7 @@ def _open(path: Path, max_pixels: int, checked: set[Path], depth: int) -> Datase
             dataset = DatasetReader(path.absolute(), driver=drivers, sharing=False)
         try:
             _check_dataset(path, dataset, max_pixels)
+            checked[path.resolve()] = {Path(name).resolve() for name in dataset.files}
         except BaseException:
             dataset.close()
             raise
@@ -108,7 +128,7 @@ def _check_dataset(path: Path, dataset: DatasetReader, max_pixels: int) -> None:
     if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):  # may name a URL, which GDAL would open
         raise RasterError(f"{path}: its metadata names an overview file elsewhere; remove OVERVIEW_FILE from it")
     if not dataset.count:
-        raise RasterError(f"{path}: a raster with bands is needed, found none; is it a container of several rasters?")
+        raise RasterError(f"{path}: bands are needed, found none; extract one raster if it contains several")
     if dataset.width * dataset.height > max_pixels:
         size = f"{dataset.width} x {dataset.height} pixels"
         raise RasterError(f"{path}: announces {size}, more than {max_pixels}; raise max_pixels if that is right")
@@ -126,7 +146,7 @@ def _is_vrt(path: Path) -> bool:
         return b"<VRTDataset" in file.read(1024)
 
 
-def _check_sources(path: Path, max_pixels: int, checked: set[Path], depth: int) -> None:
+def _check_sources(path: Path, max_pixels: int, checked: dict[Path, set[Path]], depth: int) -> None:
     """Nothing, if all sources of the VRT are local rasters that we would open ourselves."""
     if depth >= MAX_VRT_DEPTH:
         raise RasterError(f"{path}: mosaics are nested more than {MAX_VRT_DEPTH} deep; build one of the files in them")
@@ -135,23 +155,28 @@ def _check_sources(path: Path, max_pixels: int, checked: set[Path], depth: int) 
     for name, is_relative in sorted(_source_names(path)):
         source = path.parent / name if is_relative else Path(name)
         if not source.is_file():
-            raise RasterError(f"{path}: names the source {name!r}, which is no local file; only local files are read")
+            raise RasterError(f"{path}: names the source {name!r}, which is no local file; build it of local files")
         if source.resolve() not in checked:
             _open(source, max_pixels, checked, depth + 1).close()
-            checked.add(source.resolve())
 
 
 def _source_names(path: Path) -> set[tuple[str, bool]]:
     """The names of all datasets that a VRT draws from, and whether each is relative to the VRT."""
-    return {
-        ((element.text or "").strip(), element.get("relativeToVRT") == "1")
-        for element in ElementTree.parse(path).iter()  # noqa: S314 - expat limits entity expansion
-        if element.tag in ("SourceFilename", "SourceDataset")
-    }
+    names = set()
+    for element in ElementTree.parse(path).iter():  # noqa: S314 - expat limits entity expansion
+        attributes = [(name.lower(), value) for name, value in element.items()]
+        relative = [value for name, value in attributes if name == "relativetovrt"] or ["0"]
+        if relative not in (["0"], ["1"]) or any(name in VRT_SOURCES for name, _ in attributes):
+            raise RasterError(f"{path}: names its sources in an unusual way; build it anew with gdalbuildvrt")
+        if element.tag.rpartition("}")[2].lower() in VRT_SOURCES:  # GDAL ignores namespaces too
+            names.add(((element.text or "").strip(), relative == ["1"]))
+    return names
 
 
 def reason(error: BaseException) -> str:
-    """What GDAL said first: rasterio wraps it in messages that only point to it."""
+    """What GDAL or the system said first, in one line: rasterio wraps it in messages that only point to it."""
     while error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"

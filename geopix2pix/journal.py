@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,25 @@ def start_journal(path: Path, lines: list[Line]) -> None:
 def append_line(path: Path, line: Line) -> None:
     """Add a line; it has reached the disk when this returns."""
     _write(path, "ab", [line])
+
+
+def differences(old: Line, new: Line) -> list[str]:
+    """What a new line says otherwise than an old one, one text for each value: `spec.dtype was "uint8", is "int16"`."""
+    before, now = dict(_leaves("", old)), dict(_leaves("", new))
+    return [
+        f"{name} was {before.get(name, 'absent')}, is {now.get(name, 'absent')}"
+        for name in sorted(before | now)
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The values in a JSON value, each with its path in it."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(f"{name}.{key}" if name else str(key), inner)
+    else:
+        yield name, json.dumps(value)
 
 
 def _write(path: Path, mode: str, lines: list[Line]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geopix2pix.errors import GeoPix2PixError, GeoPix2PixWarning, OutputError
-from geopix2pix.gdal import environment, reason
+from geopix2pix.files import replacing
+from geopix2pix.gdal import PROGRAMMING_MISTAKES, environment, reason
 from geopix2pix.raster import Georeference
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
@@ -64,8 +65,17 @@ def check_target(target: Path, source: Path | None = None, *, overwrite: bool = 
 
     Raises:
         OutputError: it is the source or a folder, or exists (or a sidecar of it) and `overwrite` is false, or its
-            folder is missing or not writable.
+            folder is missing or not writable, or one of the names cannot be looked up.
     """
+    try:
+        _check_target(target, source, overwrite)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{error.filename}: {error.strerror}; choose another name or check permissions") from error
+
+
+def _check_target(target: Path, source: Path | None, overwrite: bool) -> None:
     if source is not None and target.exists() and source.exists() and target.samefile(source):
         raise OutputError(f"{target}: is the input itself; choose another name for the output")
     if target.is_dir():
@@ -98,30 +108,8 @@ def write_bytes(target: Path, data: bytes) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    unnamed = target.with_name(f"{target.name}.part")
-    with writing(target):
-        try:
-            unnamed.write_bytes(data)
-            put_in_place(unnamed, target)
-        finally:
-            unnamed.unlink(missing_ok=True)
-
-
-def put_in_place(finished: Path, target: Path) -> None:
-    """Give a finished file, on the disk of `target`, its name: after a crash there is the old file or the new one."""
-    sync(finished)
-    finished.replace(target)
-    if os.name == "posix":  # elsewhere folders cannot be opened
-        sync(target.absolute().parent)
-
-
-def sync(path: Path) -> None:
-    """Return when a file or folder has reached the disk."""
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with writing(target), replacing(target) as unnamed:
+        unnamed.write_bytes(data)
 
 
 @contextmanager
@@ -134,7 +122,7 @@ def writing(target: Path) -> Iterator[None]:
     try:
         with environment(GDAL_TIFF_INTERNAL_MASK="YES"):
             yield
-    except (GeoPix2PixError, GeoPix2PixWarning, AssertionError):
+    except (GeoPix2PixError, GeoPix2PixWarning, *PROGRAMMING_MISTAKES):
         raise
     except Exception as error:  # as in gdal.guarded
         found = reason(error)

@@ -26,7 +26,7 @@ from geopix2pix.bands import (
 )
 from geopix2pix.errors import RasterError, SceneError
 from geopix2pix.fill import FILL_RADIUS, fill_holes, reflect
-from geopix2pix.gdal import MAX_PIXELS, guarded, open_dataset
+from geopix2pix.gdal import MAX_PIXELS, guarded, open_with_files
 from geopix2pix.grid import Window
 
 IDENTITY = Affine.identity()
@@ -89,7 +89,7 @@ class RasterReader:
             SceneError: `bands` names a band that the scene does not have.
         """
         self.path = Path(path)
-        self._dataset = open_dataset(self.path, max_pixels=max_pixels)
+        self._dataset, self._files = open_with_files(self.path, max_pixels=max_pixels)
         try:
             with guarded(self.path, "open it as a raster"):
                 self._describe(bands, expand_colors)
@@ -138,14 +138,6 @@ class RasterReader:
         index_rows, index_cols = (seen_rows - top)[:, None], seen_cols - left
         return Patch(data[:, index_rows, index_cols], valid[index_rows, index_cols] & inside)
 
-    def valid(self, window: Window) -> npt.NDArray[np.bool_]:
-        """Where in a window there are real data, as `read` says, for the price of no filling."""
-        valid = np.zeros((window.height, window.width), np.bool_)
-        inside = window.intersection(self.extent)
-        if not inside.is_empty:
-            valid[inside.shifted(-window.col, -window.row).slices] = self._stored(inside).valid
-        return valid
-
     def percentiles(self, *percents: float) -> npt.NDArray[np.float64]:
         """Percentiles of each band's valid pixels in the whole scene, shape (percents, bands).
 
@@ -163,12 +155,12 @@ class RasterReader:
     def identity(self) -> dict[str, Any]:
         """What tells this state of this scene from others, wherever it lies; JSON values.
 
-        The sizes and times of all its files (sidecars and sources of a mosaic too), its size and the bands read.
+        The sizes and times of all its files (sidecars and all sources of a mosaic too), its size and the bands read.
         """
         with guarded(self.path, "list its files"):
-            files = [(Path(name).name, Path(name).stat()) for name in sorted(self._dataset.files)]
+            files = [(file.name, file.stat()) for file in self._files]
         return {
-            "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in files],
+            "files": sorted([name, stat.st_size, stat.st_mtime_ns] for name, stat in files),
             "width": self.width,
             "height": self.height,
             "bands": list(self.bands),

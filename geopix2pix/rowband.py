@@ -11,9 +11,10 @@ import rasterio
 from rasterio.windows import Window as RasterioWindow
 
 from geopix2pix.errors import OutputError
+from geopix2pix.files import sync
 from geopix2pix.gdal import unreferenced_allowed
 from geopix2pix.grid import Window
-from geopix2pix.output import OutputSpec, sync
+from geopix2pix.output import OutputSpec
 
 FORMAT = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "band"}
 NO_COLORS = {"photometric": "minisblack"}  # else GDAL takes the fourth of four bands for alpha

@@ -15,9 +15,10 @@ from filelock import FileLock, Timeout
 
 from geopix2pix.assembly import assemble
 from geopix2pix.errors import Cancelled, GeoPix2PixWarning, OutputError
+from geopix2pix.files import put_in_place, sync
 from geopix2pix.grid import Window
-from geopix2pix.journal import Line, append_line, read_journal, start_journal
-from geopix2pix.output import SIDECARS, OutputSpec, check_space, check_target, put_in_place, sync, writing
+from geopix2pix.journal import Line, append_line, differences, read_journal, start_journal
+from geopix2pix.output import SIDECARS, OutputSpec, check_space, check_target, writing
 from geopix2pix.progress import Progress, silent
 from geopix2pix.rowband import RowBand, RowBandWriter
 
@@ -170,21 +171,19 @@ class RasterWriter:
         header = json.loads(json.dumps(header))  # as it will be read again: lists for tuples
         lines = read_journal(self._journal)
         if lines and lines[0] != header:
-            warn(
-                f"{self._folder}: holds parts made from another source, model or with other settings; starting anew",
-                GeoPix2PixWarning,
-                stacklevel=3,
-            )
+            changed = "; ".join(f"{difference:.200}" for difference in differences(lines[0], header)[:3])
+            found = f"holds parts of another run: {changed}"
+            warn(f"{self._folder}: {found}; starting anew", GeoPix2PixWarning, stacklevel=3)
         if lines[:1] == [header]:
             self._resume(lines[1:])
         if not self._bands:
             size = self._spec.width * self._spec.height * self._spec.bands * np.dtype(self._spec.dtype).itemsize
             check_space(self.path, int(NEEDED_SHARE * size))
+        start_journal(self._journal, [header, *lines[1 : 1 + len(self._bands)]])  # first: it tells that all is ours
         kept = {self._part(row) for row in range(len(self._bands))} | {self._carry_file(len(self._bands) - 1)}
         for file in self._folder.iterdir():
-            if file not in kept and file.name != "lock":
+            if file not in kept and file != self._journal and file.name != "lock":
                 file.unlink()
-        start_journal(self._journal, [header, *lines[1 : 1 + len(self._bands)]])
 
     def _resume(self, lines: list[Line]) -> None:
         """Take over the finished rows of an earlier run, if the disk really holds all of them."""
@@ -193,11 +192,14 @@ class RasterWriter:
         carry = self._carry_file(len(bands) - 1)
         if bands and whole and carry.exists() and _checksum(carry) == lines[-1]["carry"]:
             self._bands, self.carry = bands, np.load(carry, allow_pickle=False)
+        elif bands:
+            found = "parts of an earlier run are damaged or missing"
+            warn(f"{self._folder}: {found}; starting anew", GeoPix2PixWarning, stacklevel=4)
 
     def _remove(self) -> None:
-        """Remove the folder of parts, the lock last."""
+        """Remove the folder of parts; the journal, which tells that they are ours, after them, the lock last."""
         with suppress(OSError):  # a file that another program has opened, on Windows
-            for file in self._folder.iterdir():
+            for file in sorted(self._folder.iterdir(), key=self._journal.__eq__):
                 if file.name != "lock":
                     file.unlink()
         self._lock.release()

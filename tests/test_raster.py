@@ -20,7 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 from geopix2pix.bands import sample_windows
 from geopix2pix.errors import GeoPix2PixError, RasterError, SceneError, SceneWarning
 from geopix2pix.fill import FILL_RADIUS
-from geopix2pix.gdal import unreferenced_allowed
+from geopix2pix.gdal import guarded, unreferenced_allowed
 from geopix2pix.grid import Window
 from geopix2pix.raster import RasterReader
 from tests.rasters import DATA, MASKS, ROTATED, coordinates, l_shape, rotated_collar, speckle, write_raster
@@ -60,7 +60,7 @@ def test_valid_pixels_come_back_bit_for_bit_in_any_window(tmp_path_factory, data
     expected_valid = np.ones((height, width), bool) if mask is None else mask(height, width)
     write_raster(path, pixels, mask=None if mask is None else expected_valid, transform=ROTATED, crs="EPSG:32632")
     with RasterReader(path) as reader:
-        patch, valid = reader.read(window), reader.valid(window)
+        patch = reader.read(window)
     assert patch.data.dtype == dtype
     assert patch.data.shape == (len(pixels), window.height, window.width)
     seen = np.zeros((window.height, window.width), bool)
@@ -71,7 +71,6 @@ def test_valid_pixels_come_back_bit_for_bit_in_any_window(tmp_path_factory, data
         rows, cols = inside.slices
         assert np.array_equal(patch.data[:, seen], pixels[:, rows, cols][:, seen[there]])
     assert np.array_equal(patch.valid, seen)
-    assert np.array_equal(valid, seen)
 
 
 @pytest.mark.parametrize("driver", ["JPEG", "PNG", "GTiff"])
@@ -89,9 +88,9 @@ def test_nodata_counts_for_each_band_by_its_own_value(tmp_path):
     write_raster(tmp_path / "a.tif", pixels)
     bands = [f"<NoDataValue>{v}</NoDataValue>{source(tmp_path / 'a.tif', b)}" for b, v in enumerate((7, 9), 1)]
     with RasterReader(vrt(tmp_path / "a.vrt", *bands, size=(4, 4))) as reader:
-        assert np.argwhere(~reader.valid(reader.extent)).tolist() == [[0, 0], [1, 1]]
+        assert np.argwhere(~reader.read(reader.extent).valid).tolist() == [[0, 0], [1, 1]]
     with RasterReader(tmp_path / "a.vrt", bands=[2]) as reader:
-        assert np.argwhere(~reader.valid(reader.extent)).tolist() == [[1, 1]]
+        assert np.argwhere(~reader.read(reader.extent).valid).tolist() == [[1, 1]]
 
 
 @pytest.mark.parametrize("nodata", [None, np.nan, -9999.0, -3.4028234663852886e38])
@@ -115,7 +114,7 @@ def test_nodata_that_the_dtype_cannot_hold_masks_nothing(tmp_path, dtype, nodata
     path = vrt(tmp_path / "a.vrt", band, size=(4, 4))
     path.write_text(path.read_text().replace("Byte", {"uint8": "Byte", "int16": "Int16"}[dtype]))
     with RasterReader(path) as reader:
-        assert reader.valid(reader.extent).all()
+        assert reader.read(reader.extent).valid.all()
 
 
 @pytest.mark.parametrize("internal", [True, False])
@@ -123,7 +122,7 @@ def test_masks_count_in_the_file_and_beside_it(tmp_path, internal):
     path = write_raster(tmp_path / "a.tif", coordinates(3, 40, 40, "uint8"), mask=l_shape(40, 40), internal=internal)
     assert (tmp_path / "a.tif.msk").exists() != internal
     with RasterReader(path) as reader:
-        assert np.array_equal(reader.valid(reader.extent), l_shape(40, 40))
+        assert np.array_equal(reader.read(reader.extent).valid, l_shape(40, 40))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
@@ -135,7 +134,7 @@ def test_an_alpha_band_is_a_mask_and_no_data(tmp_path, dtype, largest):
     with RasterReader(path) as reader:
         assert reader.bands == (1, 2, 3)
         assert reader.band_names == ("red", "green", "blue")
-        assert np.array_equal(reader.valid(reader.extent), speckle(40, 40))
+        assert np.array_equal(reader.read(reader.extent).valid, speckle(40, 40))
 
 
 @pytest.mark.parametrize("mask", [None, l_shape, rotated_collar])
@@ -145,7 +144,7 @@ def test_an_alpha_band_that_looks_like_data_is_data_and_the_user_is_told(tmp_pat
     with pytest.warns(SceneWarning, match="band 4 is tagged as alpha"), RasterReader(path) as reader:
         assert reader.bands == (1, 2, 3, 4)
         assert reader.band_names[3] == "band 4"
-        assert reader.valid(reader.extent).all()
+        assert reader.read(reader.extent).valid.all()
 
 
 def test_an_alpha_band_that_is_asked_for_is_data_and_others_do_not_obey_it_if_it_looks_like_data(tmp_path):
@@ -156,7 +155,7 @@ def test_an_alpha_band_that_is_asked_for_is_data_and_others_do_not_obey_it_if_it
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             with RasterReader(path, bands=bands) as reader:
-                assert reader.valid(reader.extent).all()
+                assert reader.read(reader.extent).valid.all()
                 expected = pixels[[band - 1 for band in bands]]
                 assert np.array_equal(reader.read(reader.extent).data, expected)
 
@@ -363,6 +362,7 @@ def test_a_truncated_file_is_a_raster_error_when_it_is_read(tmp_path):
         (lambda path: path.write_bytes(b""), "open it"),
         (lambda path: path.write_text("no raster"), "open it"),
         (lambda path: path.write_text("<VRTDataset"), "open it"),
+        (lambda path: vrt(path, source("a" * 300)), "File name too long; check its name"),
         (lambda path: write_raster(path, np.ones((1, 4, 4), np.complex64)), "complex"),
         (lambda path: write_raster(path, np.ones((1, 40, 400), np.uint8)), "max_pixels"),
     ],
@@ -374,6 +374,21 @@ def test_what_cannot_be_read_is_refused_in_one_line_that_names_it(tmp_path, make
         RasterReader(path, max_pixels=10_000)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_the_system_refuses_is_refused_with_its_reason(tmp_path):
+    with pytest.raises(RasterError, match="a{300}: .*File name too long; check its name"):
+        RasterReader(tmp_path / ("a" * 300))
+
+
+def test_a_programming_mistake_is_not_told_as_a_damaged_file(tmp_path):
+    with pytest.raises(NameError), guarded(tmp_path / "a.tif", "read it"):
+        raise NameError("no such name")
+    with (
+        pytest.raises(RasterError, match=r"a\.tif: cannot read it: MemoryError"),
+        guarded(tmp_path / "a.tif", "read it"),
+    ):
+        raise MemoryError
 
 
 def test_blocks_that_do_not_fit_into_memory_are_refused(tmp_path):
@@ -424,6 +439,11 @@ def test_mosaics_of_local_files_are_read_also_nested(tmp_path):
     inner = vrt(tmp_path / "inner.vrt", relative)
     with RasterReader(vrt(tmp_path / "outer.vrt", source(inner))) as reader:
         assert np.array_equal(reader.read(reader.extent).data, coordinates(1, 10, 10, "uint8"))
+        before = reader.identity()
+    assert [name for name, _, _ in before["files"]] == ["a.tif", "inner.vrt", "outer.vrt"]
+    write_raster(tmp_path / "a.tif", coordinates(1, 10, 10, "uint8") + 1)
+    with RasterReader(tmp_path / "outer.vrt") as reader:
+        assert reader.identity() != before
 
 
 def test_a_mosaic_of_itself_is_refused(tmp_path):
@@ -433,10 +453,43 @@ def test_a_mosaic_of_itself_is_refused(tmp_path):
         RasterReader(path)
 
 
+UNUSUAL = (
+    "<sourcefilename>{0}</sourcefilename>",
+    '<SourceFilename xmlns="any">{0}</SourceFilename>',
+    "<SOURCEFILENAME RELATIVETOVRT='1'>{0}</SOURCEFILENAME>",
+)
+
+
+@pytest.mark.parametrize("form", UNUSUAL)
+def test_sources_are_checked_however_their_name_is_spelled(tmp_path, form):
+    """A file of a format that we do not open, and GDAL does if the mosaic is not checked."""
+    other = write_raster(tmp_path / "a.bin", coordinates(1, 10, 10, "uint8"), driver="PCIDSK")
+    path = vrt(tmp_path / "a.vrt", f"<SimpleSource>{form.format(other)}<SourceBand>1</SourceBand></SimpleSource>")
+    with unreferenced_allowed(), rasterio.open(path) as dataset:
+        assert np.array_equal(dataset.read(), coordinates(1, 10, 10, "uint8"))
+    with pytest.raises(RasterError):
+        RasterReader(path)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '<SimpleSource SourceFilename="{0}"><SourceBand>1</SourceBand></SimpleSource>',
+        '<SimpleSource><SourceFilename relativeToVRT="2">{0}</SourceFilename></SimpleSource>',
+        '<SimpleSource><SourceFilename relativeToVRT="0" RELATIVETOVRT="1">{0}</SourceFilename></SimpleSource>',
+    ],
+)
+def test_sources_that_gdal_may_look_for_elsewhere_than_we_do_are_refused(tmp_path, form):
+    a = write_raster(tmp_path / "a.tif", coordinates(1, 10, 10, "uint8"))
+    path = vrt(tmp_path / "a.vrt", form.format(a))
+    with pytest.raises(RasterError, match="unusual"):
+        RasterReader(path)
+
+
 @pytest.fixture
 def server():
-    """A port that counts who knocks, as `server.visits`."""
-    visits = []
+    """The address of a port, what is sent to it, and an event for the first who knocks."""
+    visits, knocked = [], threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
@@ -447,11 +500,12 @@ def server():
                     return
                 with visitor:
                     visits.append(visitor.recv(65_536))
+                    knocked.set()
                     visitor.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", visits
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", visits, knocked
         listening.shutdown(socket.SHUT_RDWR)
     thread.join(5)
 
@@ -496,16 +550,18 @@ def calls(folder: Path, url: str) -> list[Path]:
 
 
 def test_no_file_makes_gdal_talk_to_the_network(tmp_path, server):
-    url, visits = server
+    url, visits, knocked = server
     for path in calls(tmp_path, url):
         with pytest.raises(GeoPix2PixError), RasterReader(path) as reader:
             reader.read(reader.extent)
-        assert visits == [], path.name
+        assert not knocked.wait(0.02), path.name
+    assert visits == []
 
 
 def test_the_files_of_the_network_test_do_call_when_they_are_let(tmp_path, server):
-    url, visits = server
+    url, visits, knocked = server
     path = calls(tmp_path, url)[0]
     with rasterio.Env(GDAL_HTTP_TIMEOUT="1"), unreferenced_allowed(), rasterio.open(path) as dataset:
         dataset.overviews(1)
+    knocked.wait(60)  # GDAL may hold the interpreter until its time is over, and only then the server hears of it
     assert visits

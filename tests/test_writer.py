@@ -1,5 +1,6 @@
 """RasterWriter: what is written is read back, the same bytes come out whatever happens in between, nothing is half."""
 
+import errno
 import json
 import os
 import random
@@ -25,8 +26,8 @@ from geopix2pix import gdal
 from geopix2pix.errors import Cancelled, GeoPix2PixWarning, OutputError
 from geopix2pix.gdal import unreferenced_allowed
 from geopix2pix.grid import Window
-from geopix2pix.journal import append_line, read_journal, start_journal
-from geopix2pix.output import OutputSpec, check_target, write_bytes
+from geopix2pix.journal import append_line, differences, read_journal, start_journal
+from geopix2pix.output import OutputSpec, check_target, write_bytes, writing
 from geopix2pix.raster import Georeference, RasterReader
 from geopix2pix.writer import RasterWriter
 from tests.rasters import MASKS, ROTATED, coordinates, l_shape, speckle, write_raster
@@ -224,7 +225,12 @@ def test_only_what_the_disk_really_holds_is_trusted(tmp_path, damage, left):
     damage(interrupted(tmp_path / "a.tif", pixels, {}))
     if not (tmp_path / "a.tif.part" / "journal.jsonl").read_text():
         (tmp_path / "a.tif.part" / "journal.jsonl").write_text('{"format"')
-    with RasterWriter(tmp_path / "a.tif", spec_of(pixels), parameters={}) as writer:
+    recorded = len(read_journal(tmp_path / "a.tif.part" / "journal.jsonl"))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", GeoPix2PixWarning)
+        writer = RasterWriter(tmp_path / "a.tif", spec_of(pixels), parameters={})
+    assert ["damaged or missing" in str(warning.message) for warning in told] == [True] * (left == 0 and recorded > 0)
+    with writer:
         assert writer.finished_rows == left
         write_rows(writer, pixels, np.ones(pixels.shape[1:], bool))
         writer.assemble()
@@ -235,7 +241,7 @@ def test_parts_of_other_settings_are_not_used_and_the_user_is_told(tmp_path):
     pixels = coordinates(1, 230, 100, "uint8")
     interrupted(tmp_path / "a.tif", pixels, {"model": "one"})
     with (
-        pytest.warns(GeoPix2PixWarning, match="starting anew"),
+        pytest.warns(GeoPix2PixWarning, match='model was "one", is "two"; starting anew'),
         RasterWriter(tmp_path / "a.tif", spec_of(pixels), parameters={"model": "two"}) as writer,
     ):
         assert writer.finished_rows == 0
@@ -243,6 +249,42 @@ def test_parts_of_other_settings_are_not_used_and_the_user_is_told(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         RasterWriter(tmp_path / "a.tif", spec_of(pixels), parameters={"model": "two"}).__exit__(None, None, None)
+
+
+@given(data=st.recursive(st.none() | st.integers(), lambda inner: st.dictionaries(st.text(max_size=2), inner)))
+def test_a_header_does_not_differ_from_itself_and_one_value_is_one_difference(data):
+    header = {"format": 1, "spec": {"size": [3, 4]}, "parameters": data}
+    assert differences(header, header) == []
+    assert differences(header, header | {"spec": {"size": [3, 5]}}) == ["spec.size.1 was 4, is 5"]
+    assert differences(header | {"new": None}, header) == ["new was null, is absent"]
+
+
+@pytest.mark.parametrize("stop_at", range(8))
+@pytest.mark.parametrize("model", ["one", "two"])
+def test_a_run_that_is_stopped_while_it_removes_files_can_be_started_again(tmp_path, monkeypatch, stop_at, model):
+    """Both when it discards the parts of another run and when it leaves nothing behind."""
+    pixels = coordinates(1, 230, 100, "uint8")
+    interrupted(tmp_path / "a.tif", pixels, {"model": "one"})
+    unlink, iterdir, calls = Path.unlink, Path.iterdir, iter(range(10**6))
+
+    def stopped(path: Path, missing_ok: bool = False) -> None:
+        if next(calls) == stop_at:
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    def run(text: str) -> None:
+        with RasterWriter(tmp_path / "a.tif", spec_of(pixels), parameters={"model": text}):
+            raise ZeroDivisionError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeoPix2PixWarning)
+        with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, ZeroDivisionError)):
+            patch.setattr(Path, "unlink", stopped)
+            patch.setattr(Path, "iterdir", lambda path: iter(sorted(iterdir(path))))  # the journal before the parts
+            run(model)
+        with pytest.raises(ZeroDivisionError):
+            run("three")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_that_finish_nothing_count(tmp_path):
@@ -384,6 +426,9 @@ def test_targets_that_cannot_be_written_are_refused_before_any_work(tmp_path):
             check_target(target, source, overwrite=overwrite)
     with pytest.raises(OutputError, match="exists already"):
         check_target(source, None)
+    for named in ((tmp_path / ("a" * 300), None), (source, tmp_path / ("a" * 300))):
+        with pytest.raises(OutputError, match="a{300}: File name too long; choose"):
+            check_target(*named, overwrite=True)
     check_target(source, None, overwrite=True)
     check_target(tmp_path / "new.tif", source)
 
@@ -400,6 +445,13 @@ def test_a_disk_without_room_is_refused_before_any_work(tmp_path):
     with pytest.raises(OutputError, match="make room"):
         RasterWriter(tmp_path / "a.tif", spec, parameters={})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_programming_mistake_is_not_told_as_a_full_disk(tmp_path):
+    with pytest.raises(NameError), writing(tmp_path / "a.tif"):
+        raise NameError("no such name")
+    with pytest.raises(OutputError, match="No space left on device; check disk space"), writing(tmp_path / "a.tif"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_plain_files_are_written_whole_or_not_at_all(tmp_path):
