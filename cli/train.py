@@ -50,7 +50,12 @@ from .report import Report
 @click.option("--class-weight", type=float, help="Weight of the class loss, where there is a palette.")
 @click.option("--encoder", metavar="NAME", help="Another encoder of segmentation-models-pytorch than the preset's.")
 @click.option("--norm", type=click.Choice(get_args(Norm)), help="Another normalization than the preset's.")
-@click.option("--encoder-weights", type=options.FILE, help="Pretrained weights of the encoder (.safetensors).")
+@click.option(
+    "--encoder-weights",
+    type=options.FILE,
+    metavar="FILE|default",
+    help="Pretrained weights of the encoder (.safetensors), or of a model; default = the model in the package.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed, other weights and crops.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read pictures; no result depends on it.")
 @options.device
@@ -78,9 +83,12 @@ def train(
     """
     from geopix2pix.configuration import configure
     from geopix2pix.errors import Cancelled, ConfigError
+    from geopix2pix.model import default_model
     from geopix2pix.pairs import open_pairs
     from geopix2pix.training import train
 
+    if changes["encoder_weights"] == Path("default"):
+        changes["encoder_weights"] = default_model()
     shares = shares or (1.0,) * len(pairs)
     if len(shares) != len(pairs):
         raise ConfigError(f"--shares: {len(shares)} were given for {len(pairs)} folders; give one for each")

@@ -55,8 +55,8 @@ class Learner:
         networks.calibrate(self.model, (batch.to(self.device) for batch in sources))
         self.generator.load_state_dict(self.model.state_dict())
 
-    def step(self, item: Item, rate: float) -> dict[str, float]:
-        """Learn from one batch at `rate` times the learning rates; the losses.
+    def step(self, item: Item, rate: float, done: int) -> dict[str, float]:
+        """Learn from one batch at `rate` times the learning rates, after `done` steps; the losses.
 
         The discriminator first, on the detached output, then the generator against the discriminator so improved
         (Isola et al. 2017, section 3.3).
@@ -86,7 +86,7 @@ class Learner:
             values["adversarial"] = adversarial.item()
         values["generator"] = loss.item()
         _descend(loss, self._generator_optimizer, values)
-        self._average()
+        self._average(done)
         return values
 
     def predict(self, source: Tensor) -> Tensor:
@@ -171,10 +171,12 @@ class Learner:
         return losses.patch_weights(known, (rows, cols), patch_field(spec), patch_stride(spec))
 
     @torch.no_grad()
-    def _average(self) -> None:
+    def _average(self, done: int) -> None:
         if self.model is not self.generator:
+            # The first steps count for more, or the random start would outlast a short run.
+            decay = min(self._config.ema, (1 + done) / (10 + done))
             for mean, new in zip(self.model.state_dict().values(), self.generator.state_dict().values(), strict=True):
-                mean.lerp_(new, 1 - self._config.ema) if mean.is_floating_point() else mean.copy_(new)
+                mean.lerp_(new, 1 - decay) if mean.is_floating_point() else mean.copy_(new)
 
 
 def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, values: Mapping[str, float]) -> None:

@@ -17,6 +17,8 @@ from geopix2pix.unet import UNet
 
 __all__ = ["Generator", "calibrate", "discriminator", "generator", "initialize", "load_encoder", "picture", "weights"]
 
+IN_MODELS = "body.encoder."  # how the names of an encoder begin in a model file
+
 
 class Generator(nn.Module):
     """A network from scenes to pictures: (n, in_bands, rows, cols) in [-1, 1] to (n, out_channels, rows, cols).
@@ -108,7 +110,7 @@ def weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def load_encoder(generator: Generator, path: Path) -> None:
-    """Fill the encoder of a body `encoder` from a safetensors file, by the encoder's own names.
+    """Fill the encoder of a body `encoder` from a safetensors file of its own names, or from one of our model files.
 
     The file may hold more, such as the stages that an encoder of less depth does without.
 
@@ -122,6 +124,7 @@ def load_encoder(generator: Generator, path: Path) -> None:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelFileError(f"{path}: no readable encoder weights ({error}); a .safetensors file is needed") from error
+    tensors = {name.removeprefix(IN_MODELS): tensor for name, tensor in tensors.items()}
     encoder = generator.body.encoder
     expected = {name: tuple(tensor.shape) for name, tensor in weights(encoder).items()}
     for name, shape in expected.items():

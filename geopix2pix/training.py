@@ -165,7 +165,7 @@ def _train_epoch(run: Run, learner: Learner, course: _Course, batches: Iterable[
     for batch in batches:
         torch.manual_seed(_step_seed(config.seed, course.step))
         try:
-            values = learner.step(batch, _rate(course.step / run.steps, config.decay))
+            values = learner.step(batch, _rate(course.step / run.steps, config.decay), course.step)
         except TrainingError as error:
             raise TrainingError(_remedy(run, course, error)) from error
         course.step += 1

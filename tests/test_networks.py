@@ -341,6 +341,17 @@ def test_an_encoder_is_filled_from_a_file_of_its_own_or_a_deeper_one(tmp_path):
     assert not any(p.any() for p in network.body.decoder.parameters())
 
 
+def test_an_encoder_is_filled_from_a_whole_network_in_half_precision(tmp_path):
+    whole = lite()
+    save_file({name: tensor.half() for name, tensor in weights(whole).items()}, tmp_path / "model.safetensors")
+    torch.manual_seed(1)
+    network = generator(GeneratorSpec(**LITE))
+    load_encoder(network, tmp_path / "model.safetensors")
+    for name, tensor in weights(network.body.encoder).items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, weights(whole.body.encoder)[name].half().float())
+
+
 def test_initialization_spares_the_encoder():
     network = lite()
     before = {name: tensor.clone() for name, tensor in network.body.encoder.state_dict().items()}

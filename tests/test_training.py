@@ -168,7 +168,7 @@ def test_where_nothing_is_known_nothing_is_learned(pairs: PairSet, tmp_path: Pat
     before = {name: tensor.clone() for name, tensor in learner.tensors().items()}
     item = run.training[0]
     batch = {"source": item["source"][None], "allowed": torch.full_like(item["allowed"], 7)[None]}
-    values = learner.step(batch, 1.0)
+    values = learner.step(batch, 1.0, 0)
     assert values["class"] == values["l1"] == values["adversarial"] == values["discriminator"] == 0
     after = learner.tensors()
     parameters = {name for name, _ in learner.generator.named_parameters(prefix="generator")}
@@ -176,7 +176,7 @@ def test_where_nothing_is_known_nothing_is_learned(pairs: PairSet, tmp_path: Pat
     parameters |= {name for name, _ in learner.discriminator.named_parameters(prefix="discriminator")}
     assert parameters <= before.keys()
     assert all(torch.equal(before[name], after[name]) for name in parameters)
-    learner.step({name: tensor[None] for name, tensor in item.items()}, 1.0)
+    learner.step({name: tensor[None] for name, tensor in item.items()}, 1.0, 0)
     after = learner.tensors()
     still = {name for name in parameters if torch.equal(before[name], after[name])}
     assert still == ({"discriminator.5.bias"} if kind == "hinge" else set())  # near zero its two gradients cancel
@@ -195,7 +195,7 @@ def test_the_encoder_may_learn_at_a_rate_of_its_own(pairs: PairSet, tmp_path: Pa
     run = Run.of([pairs], tmp_path, tiny(pairs, generator=generator, encoder_rate=0.0, adversary="none"))
     learner = Learner(run.config, run.palette, torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in learner.generator.named_parameters()}
-    learner.step({name: tensor[None] for name, tensor in run.training[0].items()}, 1.0)
+    learner.step({name: tensor[None] for name, tensor in run.training[0].items()}, 1.0, 0)
     moved = {name for name, tensor in learner.generator.named_parameters() if not torch.equal(tensor, before[name])}
     assert moved and not any(".encoder." in name for name in moved)
 
