@@ -46,8 +46,8 @@ def pieces(
 ) -> Iterator[Piece]:
     """The mosaic of all windows of the blender's grid from window row `first_row` on, in row-major order.
 
-    Windows without a valid pixel are not computed. The next batch is read in a thread while this one is computed, and
-    the result does not depend on `batch`.
+    Windows without a valid pixel are not computed. The next batch is read in a thread while this one is computed. The
+    result does not depend on `batch` if that of `predict` does not.
     """
     grid = blender.grid
     for reads in _batches(source, grid, batch, first_row):
