@@ -19,7 +19,9 @@ def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.argument("out", type=options.FILE)
 @click.option("--model", type=options.FILE, help="A model file; the default is the one in the package.")
 @options.device
-@click.option("--batch", type=click.IntRange(min=1), help="Windows that are computed at once; on a CPU no result depends on it.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), help="Windows that are computed at once; on a CPU no result depends on it."
+)
 @click.option("--window", type=click.IntRange(min=1), help="Side of a window in pixels; the default is the model's.")
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels shared by neighbouring windows, likewise.")
 @click.option("--bands", callback=options.numbers(int, "1,2,3"), help="The bands that the model reads, such as 3,2,1.")
