@@ -64,7 +64,8 @@ def save(folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[
     """Write the checkpoint of `step` into `folder` and drop all but the `keep` newest; its path."""
     path = folder / f"step-{step:09d}.safetensors"
     write(path, tensors, state)
-    for old in (*numbered(folder)[:-keep], *folder.glob(".*.tmp")):  # the latter were left by a kill
+    left_by_a_kill = folder.glob(".*tmp*")  # names of ours and of safetensors for what is being written
+    for old in (*numbered(folder)[:-keep], *left_by_a_kill):
         old.unlink()
     return path
 

@@ -127,3 +127,10 @@ def test_an_optimizer_goes_on_as_if_undisturbed(tmp_path: Path) -> None:
     assert [group["factor"] for group in fresh.param_groups] == [0.5, 1.0]
     learn(other, fresh, 3)
     assert all(torch.equal(a, b) for a, b in zip(module.parameters(), other.parameters(), strict=True))
+
+
+def test_what_a_kill_left_is_cleared_away(tmp_path):
+    for name in (".step-000000001.safetensors.17.tmp", ".tmpA1b2C3"):
+        (tmp_path / name).write_bytes(b"half")
+    checkpoint.save(tmp_path, 2, {"a": torch.zeros(1)}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000002.safetensors"]
