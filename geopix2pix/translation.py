@@ -164,6 +164,11 @@ def write_map(
     batch: int,
     progress: Progress,
 ) -> None:
+    """Translate the windows of `grid` that `writer` does not hold yet, and put the finished map in its place.
+
+    Raises:
+        SceneError: the scene holds no valid pixel.
+    """
     blender = Blender(grid, engine.manifest.generator.out_channels)
     first = writer.finished_rows
     if writer.carry is not None:
