@@ -29,6 +29,26 @@ class PairsError(GeoPix2PixError, ValueError):
     """A folder of training pairs cannot be used as it is."""
 
 
+class TileSetError(GeoPix2PixError, ValueError):
+    """A tile set cannot be built, or a folder is no usable tile set."""
+
+
+class RegionError(GeoPix2PixError, ValueError):
+    """An area of interest cannot be used: no polygon, no CRS, outside the data."""
+
+
+class VectorError(GeoPix2PixError, OSError):
+    """A vector file cannot be opened, read or used: no such layer, no CRS, nothing in it."""
+
+
+class StyleError(GeoPix2PixError, ValueError):
+    """A style document asks for what is not drawn, or contradicts itself."""
+
+
+class DownloadError(GeoPix2PixError, OSError):
+    """A server does not send what was asked for: it cannot be reached, refuses, or answers with something else."""
+
+
 class ConfigError(GeoPix2PixError, ValueError):
     """An option or a configuration value is impossible, alone or together with another."""
 
@@ -55,6 +75,10 @@ class SceneWarning(GeoPix2PixWarning):
 
 class SeamWarning(GeoPix2PixWarning):
     """The model depends on its tile, so that seams cannot be ruled out."""
+
+
+class TileSetWarning(GeoPix2PixWarning):
+    """A tile set can be used, but something about its pairs or its split is doubtful."""
 
 
 class TrainingWarning(GeoPix2PixWarning):
