@@ -16,6 +16,7 @@ COLORS: dict[str, RGB] = {
     "unused": (0x99, 0x99, 0x99),
 }
 """The colour of each split, apart for colour-blind eyes too (Okabe and Ito's palette)."""
+UTC = 100  # GDAL's number for it
 OPACITY = 90  # of 255, so that the picture below is seen
 
 
@@ -44,6 +45,7 @@ def write_style(path: Path, layer: str, aliases: Mapping[str, str]) -> None:
         driver="GPKG",
         geometry_type=None,
         append=True,
+        gdal_tz_offsets={"update_time": np.array([UTC])},
         layer_options={"FID": "id"},
     )
 

@@ -94,6 +94,7 @@ def write_index(path: Path, tiles: Sequence[Tile], crs: CRS | None, bands: Seque
                 geometry_type="Polygon",
                 crs=None if crs is None else crs.to_wkt(),
                 layer_metadata={"classes": json.dumps(classes), "bands": json.dumps(list(bands))},
+                dataset_options={"VERSION": "1.2"},  # 1.4, which is GDAL's choice, makes older QGIS complain
                 layer_options={"SRID": UNDEFINED_CARTESIAN} if crs is None else {},
             )
             write_style(unfinished, LAYER, _aliases(classes, bands))
@@ -173,8 +174,8 @@ def _column_names(kind: str, names: Sequence[str]) -> list[str]:
     """A column for each name; they differ from each other where case does not count too."""
     columns: list[str] = []
     for name in names:
-        plain = re.sub(r"[^a-z0-9]+", "_", name.lower())[:MAX_NAME].strip("_")
-        wanted = chain([f"{kind}_{plain}"] if plain else [], (f"{kind}_{plain}_{n}" for n in count(1)))
+        plain = "_".join([kind, *re.findall(r"[a-z0-9]+", name.lower()[:MAX_NAME])])
+        wanted = chain([plain] if plain != kind else [], (f"{plain}_{number}" for number in count(1)))
         columns.append(next(column for column in wanted if column not in columns))
     return columns
 
