@@ -46,7 +46,8 @@ def from_classes(classes: npt.NDArray[np.uint8], palette: Palette) -> Labels:
     known = _known(palette)
     if len(known) == len(palette.classes):
         return classes.copy()
-    return np.where(np.isin(classes, known), classes, np.uint8(NONE_NAMED))
+    labels: Labels = np.where(np.isin(classes, known), classes, np.uint8(NONE_NAMED))
+    return labels
 
 
 def stored(palette: Palette) -> Palette:
@@ -86,4 +87,5 @@ def _distance(picture: npt.NDArray[np.uint8], palette: Palette) -> npt.NDArray[n
     listed = [*(palette.classes[i].target for i in _known(palette)), *palette.other, *palette.unlabelled]
     pixels = picture.astype(np.int32)
     squares = [sum((pixels[b] - color[b]) ** 2 for b in range(3)) for color in listed]
-    return np.sqrt(np.minimum.reduce(squares))
+    distance: npt.NDArray[np.float64] = np.sqrt(np.minimum.reduce(squares))
+    return distance

@@ -32,7 +32,7 @@ LAYERS = {
         "values pixels",
         "numpy rasterio affine filelock",
     ),
-    "web tiles": Layer(
+    "web-tiles": Layer(
         "download pyramids slippy", "values pixels rasters", "numpy rasterio affine mercantile pmtiles urllib3"
     ),
     "vectors": Layer(
@@ -40,9 +40,10 @@ LAYERS = {
         "values pixels rasters",
         "numpy rasterio shapely pyogrio PIL",
     ),
-    "tile sets": Layer(
-        "splits registration tileindex tileset layers cutting building inspection contactsheet",
-        "values pixels rasters vectors",
+    "tile-sets": Layer(
+        "registration indexstyle tileindex splits partition tileset layers plan cutting crew completion site building "
+        "inspection contactsheet markup",
+        "values pixels rasters web-tiles vectors",
         "numpy rasterio affine filelock shapely pyogrio PIL",
     ),
     "networks": Layer(
@@ -51,7 +52,9 @@ LAYERS = {
         "numpy torch safetensors segmentation_models_pytorch",
     ),
     "model": Layer("manifest model", "values pixels", "numpy safetensors"),
-    "data": Layer("pairs augmentation configuration dataset", "values pixels rasters model", "numpy torch"),
+    "data": Layer(
+        "pair pairs augmentation configuration dataset", "values pixels rasters model tile-sets", "numpy torch"
+    ),
     "training": Layer(
         "learner run validation outcome training",
         "values pixels rasters networks model data",
