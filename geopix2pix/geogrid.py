@@ -129,7 +129,7 @@ class GeoGrid:
 def _through_points(reader: RasterReader, place: Georeference) -> Affine:
     """The affine transform nearest to the ground control points (least squares), if it meets them."""
     try:
-        transform = from_gcps(place.gcps)
+        transform: Affine = from_gcps(place.gcps)
         inverse = ~transform
     except Exception as error:
         raise SceneError(
