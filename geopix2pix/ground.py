@@ -1,17 +1,20 @@
-"""Lengths on the earth: what the pixels of a reference system measure there, and which systems measure in metres."""
+"""Places and lengths on the earth: points in other reference systems, and what a pixel measures on the ground."""
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
-from rasterio.warp import transform as transformed
+from rasterio.warp import transform as carried
 
 from geopix2pix.errors import SceneError
-from geopix2pix.gdal import environment
+from geopix2pix.gdal import environment, reason
+
+Floats = npt.NDArray[np.floating[Any]]
 
 # The ellipsoid of WGS 84 (EPSG:7030): its semi-major axis in metres, the square of its eccentricity.
 AXIS, FLATTENING = 6378137.0, 1 / 298.257223563
@@ -24,6 +27,29 @@ UTM_LIMITS = (-80, 84)  # degrees of latitude; beyond them the polar stereograph
 UTM_NORTH, UTM_SOUTH, POLAR_NORTH, POLAR_SOUTH = 32600, 32700, 5041, 5042  # EPSG codes, the zone is added
 
 
+def points_in(target: CRS, source: CRS, xs: Floats, ys: Floats) -> Floats:
+    """Points with coordinates in `source`, shape (points,) each, in `target`: x and y, shape (2, points).
+
+    x is east or longitude in any CRS. NaN stands for points that have no place there. Points are exact: each goes
+    through PROJ by itself.
+
+    Raises:
+        SceneError: no operation leads from one CRS to the other.
+    """
+    if source == target:
+        return np.stack([xs, ys])
+    found = np.full((2, len(xs)), np.nan)
+    turn = full_turn(source)
+    possible = np.isfinite(xs) & np.isfinite(ys)
+    if source.is_geographic and turn is not None:
+        possible &= np.abs(ys) <= turn / 4  # no latitude beyond the poles
+    _check_operation(source, target)
+    with environment():
+        found[:, possible] = _carried(source, target, xs[possible].tolist(), ys[possible].tolist())
+    found[:, ~np.isfinite(found).all(axis=0)] = np.nan
+    return found
+
+
 def pixel_sides(crs: CRS, transform: Affine, col: float, row: float) -> tuple[float, float] | None:
     """The sides of a pixel on the ground in metres, across (along a row) and down; None where the CRS does not tell.
 
@@ -32,11 +58,12 @@ def pixel_sides(crs: CRS, transform: Affine, col: float, row: float) -> tuple[fl
     or engineering CRS, nor outside the domain of a projection.
     """
     edges = [(col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5)]
-    xs, ys = zip(*(transform * edge for edge in edges), strict=True)
-    found = _longitude_latitude(crs, xs, ys)
-    if found is None:
+    xs, ys = np.array([transform * edge for edge in edges]).T
+    try:
+        longitudes, latitudes = points_in(LONGITUDE_LATITUDE, crs, xs, ys)
+    except SceneError:
         return None
-    left, right, top, bottom = _geocentric(*found)
+    left, right, top, bottom = _geocentric(longitudes, latitudes)
     across, down = _arc(left, right), _arc(top, bottom)
     return (across, down) if 0 < across < math.inf and 0 < down < math.inf else None
 
@@ -52,13 +79,12 @@ def metric_crs(crs: CRS, x: float, y: float) -> CRS:
     """
     if crs.is_projected and crs.linear_units_factor[1] == 1:
         return crs
-    found = _longitude_latitude(crs, (x,), (y,))
-    if found is None:
+    longitude, latitude = points_in(LONGITUDE_LATITUDE, crs, np.array([x]), np.array([y]))[:, 0]
+    if math.isnan(latitude):
         raise SceneError(
             f"({x}, {y}) in the CRS {name(crs)} is no place on the earth, so that no metric grid can be chosen for it; "
             "name a CRS, or correct that of the scene"
         )
-    longitude, latitude = found[0][0], found[1][0]
     low, high = UTM_LIMITS
     if not low <= latitude <= high:
         return CRS.from_epsg(POLAR_NORTH if latitude > 0 else POLAR_SOUTH)
@@ -86,20 +112,33 @@ def name(crs: CRS) -> str:
     return crs.to_wkt().partition('"')[2].partition('"')[0] or "without a name"
 
 
-def _longitude_latitude(
-    crs: CRS, xs: tuple[float, ...], ys: tuple[float, ...]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Degrees on WGS 84; None if one of the points has no place there."""
+def _carried(source: CRS, target: CRS, xs: list[float], ys: list[float]) -> Floats:
+    """The points in another CRS, shape (2, points), NaN outside its domain. GDAL refuses all because of one."""
+    if not xs:
+        return np.empty((2, 0))
+    try:
+        return np.array(carried(source, target, xs, ys))
+    except Exception:  # GDAL's own errors, which have no public class in rasterio
+        if len(xs) == 1:
+            return np.full((2, 1), np.nan)
+    half = len(xs) // 2
+    parts = [_carried(source, target, xs[part], ys[part]) for part in (slice(half), slice(half, None))]
+    return np.concatenate(parts, axis=1)
+
+
+@lru_cache
+def _check_operation(source: CRS, target: CRS) -> None:
     try:
         with environment():
-            longitudes, latitudes = map(np.array, transformed(crs, LONGITUDE_LATITUDE, xs, ys))
-    except Exception:  # rasterio raises GDAL's own errors, which have no public class
-        return None
-    on_earth = np.isfinite(longitudes) & (np.abs(latitudes) <= 90)
-    return (longitudes, latitudes) if on_earth.all() else None
+            carried(source, target, [], [])
+    except Exception as error:
+        raise SceneError(
+            f"what is in the CRS {name(source)} cannot be shown in {name(target)}: no operation leads from one to the "
+            f"other ({reason(error)}); correct the CRS of the scene or name another for the grid"
+        ) from error
 
 
-def _geocentric(longitudes: npt.NDArray[np.float64], latitudes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _geocentric(longitudes: Floats, latitudes: Floats) -> Floats:
     """Points of the ellipsoid in metres from its centre, shape (points, 3).
 
     IOGP Guidance Note 7-2, "Geographic/geocentric conversions" (EPSG method 9602), for height 0. Neither poles nor the
@@ -111,7 +150,7 @@ def _geocentric(longitudes: npt.NDArray[np.float64], latitudes: npt.NDArray[np.f
     return np.stack([x, y, (1 - ECCENTRICITY_2) * normal * np.sin(north)], axis=1)
 
 
-def _arc(start: npt.NDArray[np.float64], end: npt.NDArray[np.float64]) -> float:
+def _arc(start: Floats, end: Floats) -> float:
     """The length in metres along the ground of a straight line between two points of the ellipsoid."""
     chord = float(np.linalg.norm(end - start))
     return 2 * RADIUS * math.asin(min(chord / (2 * RADIUS), 1.0))

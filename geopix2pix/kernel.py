@@ -11,7 +11,7 @@ Kernel = Literal["nearest", "bilinear", "cubic", "average"]
 R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions on Acoustics, Speech, and
 Signal Processing 29 (6), 1981, with a = -1/2."""
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.intp]
 
 

@@ -11,13 +11,10 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.warp import transform as transformed
 
-from geopix2pix.errors import SceneError
-from geopix2pix.gdal import environment, reason
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
-from geopix2pix.ground import full_turn, name
+from geopix2pix.ground import full_turn, points_in
 from geopix2pix.kernel import Floats, mixed, nearest, reach
 from geopix2pix.kernel import Kernel as Kernel
 from geopix2pix.raster import Patch
@@ -45,8 +42,8 @@ def needed(
         return Window(0, 0, 0, 0)
     if (shift := _whole_shift(cols, rows, window)) is not None:
         return window.shifted(*shift)
-    stretches = _stretches(grid, window, crs, transform) if kernel != "nearest" else (np.ones(1),) * 2
-    margins = [math.ceil(reach(kernel, stretch.max())) for stretch in stretches]
+    widths = stretches(grid, window, crs, transform) if kernel != "nearest" else (np.ones(1),) * 2
+    margins = [math.ceil(reach(kernel, stretch.max())) for stretch in widths]
     (left, right), (top, bottom) = (
         (math.floor(places[known].min()) - margin, math.floor(places[known].max()) + 1 + margin)
         for places, margin in zip((cols, rows), margins, strict=True)
@@ -89,10 +86,25 @@ def warped(
     if kernel == "nearest":
         data = nearest(patch.data, cols, rows)
     else:
-        wide, high = _stretches(grid, window, crs, transform)
+        wide, high = stretches(grid, window, crs, transform)
         data = mixed(patch.data, cols, rows, kernel, wide=wide, high=high)
     data[:, ~known] = 0
     return Patch(data, valid)
+
+
+def stretches(grid: GeoGrid, window: Window, crs: CRS, transform: Affine) -> tuple[Floats, Floats]:
+    """How many columns and rows of another grid a pixel is wide there, at least 1; shape (rows, cols) each."""
+    xs, ys = _coordinates(grid, window, crs)
+    inverse, turn = ~transform, full_turn(crs)
+    squares: list[Any] = [0.0, 0.0]
+    for beside in (np.s_[:-1, 1:], np.s_[1:, :-1]):
+        x, y = xs[beside] - xs[:-1, :-1], ys[beside] - ys[:-1, :-1]
+        if turn is not None:
+            x = x - turn * np.rint(x / turn)
+        squares[0] = squares[0] + (inverse.a * x + inverse.b * y) ** 2
+        squares[1] = squares[1] + (inverse.d * x + inverse.e * y) ** 2
+    wide, high = (_snapped(np.sqrt(square)) for square in squares)
+    return np.where(wide > SAME_SIZE, wide, 1.0), np.where(high > SAME_SIZE, high, 1.0)
 
 
 def _places(grid: GeoGrid, window: Window, crs: CRS, transform: Affine, extent: Window | None) -> tuple[Floats, Floats]:
@@ -110,21 +122,6 @@ def _places(grid: GeoGrid, window: Window, crs: CRS, transform: Affine, extent: 
     return _snapped(cols), _snapped(rows)
 
 
-def _stretches(grid: GeoGrid, window: Window, crs: CRS, transform: Affine) -> tuple[Floats, Floats]:
-    """How many columns and rows of another grid a pixel is wide there, at least 1; shape (rows, cols) each."""
-    xs, ys = _coordinates(grid, window, crs)
-    inverse, turn = ~transform, full_turn(crs)
-    squares: list[Any] = [0.0, 0.0]
-    for beside in (np.s_[:-1, 1:], np.s_[1:, :-1]):
-        x, y = xs[beside] - xs[:-1, :-1], ys[beside] - ys[:-1, :-1]
-        if turn is not None:
-            x = x - turn * np.rint(x / turn)
-        squares[0] = squares[0] + (inverse.a * x + inverse.b * y) ** 2
-        squares[1] = squares[1] + (inverse.d * x + inverse.e * y) ** 2
-    wide, high = (_snapped(np.sqrt(square)) for square in squares)
-    return np.where(wide > SAME_SIZE, wide, 1.0), np.where(high > SAME_SIZE, high, 1.0)
-
-
 def _snapped(places: Floats) -> Floats:
     return np.rint(places * STEPS) / STEPS
 
@@ -137,44 +134,10 @@ def _coordinates(grid: GeoGrid, window: Window, crs: CRS) -> tuple[Floats, Float
     """
     cols = window.col + np.arange(window.width + 1) + 0.5
     rows = (window.row + np.arange(window.height + 1) + 0.5)[:, None]
-    a, b, c, d, e, f = grid.transform[:6]
-    xs, ys = a * cols + b * rows + c, d * cols + e * rows + f
-    if grid.crs != crs:
-        turn = full_turn(grid.crs)
-        on_earth = np.isfinite(xs) if turn is None or not grid.crs.is_geographic else np.abs(ys) <= turn / 4
-        _check_operation(grid.crs, crs)
-        with environment():
-            xs[on_earth], ys[on_earth] = _transformed(grid.crs, crs, xs[on_earth].tolist(), ys[on_earth].tolist())
-        nowhere = ~(on_earth & np.isfinite(xs) & np.isfinite(ys))
-        xs[nowhere], ys[nowhere] = np.nan, np.nan
+    xs, ys = grid.places(cols, rows)
+    xs, ys = points_in(crs, grid.crs, xs.ravel(), ys.ravel()).reshape(2, *xs.shape)
     xs.flags.writeable = ys.flags.writeable = False
     return xs, ys
-
-
-def _transformed(source: CRS, target: CRS, xs: list[float], ys: list[float]) -> Floats:
-    """The points in another CRS, shape (2, points); NaN for those outside its domain, of which GDAL refuses the lot."""
-    if not xs:
-        return np.empty((2, 0))
-    try:
-        return np.array(transformed(source, target, xs, ys))
-    except Exception:
-        if len(xs) == 1:
-            return np.full((2, 1), np.nan)
-    half = len(xs) // 2
-    parts = [_transformed(source, target, xs[part], ys[part]) for part in (slice(half), slice(half, None))]
-    return np.concatenate(parts, axis=1)
-
-
-@lru_cache
-def _check_operation(source: CRS, target: CRS) -> None:
-    try:
-        with environment():
-            transformed(source, target, [], [])
-    except Exception as error:
-        raise SceneError(
-            f"what is in the CRS {name(source)} cannot be shown in {name(target)}: no operation leads from one to the "
-            f"other ({reason(error)}); correct the CRS of the scene or name another for the grid"
-        ) from error
 
 
 def _whole_shift(cols: Floats, rows: Floats, window: Window) -> tuple[int, int] | None:
