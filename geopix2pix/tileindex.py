@@ -24,6 +24,7 @@ from geopix2pix.errors import OutputError, TileSetError
 from geopix2pix.files import put_in_place
 from geopix2pix.grid import Window
 from geopix2pix.indexstyle import write_style
+from geopix2pix.polygons import GDAL_ERRORS
 from geopix2pix.registration import Offset
 
 Split = Literal["train", "validation", "test", "unused"]
@@ -37,7 +38,6 @@ KINDS = {"share": "share of", "mean": "mean of", "std": "deviation of"}
 MAX_NAME = 40  # letters of a class or band that its column shows; the whole name is stored beside the table
 UNDEFINED_CARTESIAN = -1  # GeoPackage's reference system of planes that lie nowhere on the earth
 TODAY = "2000-01-01T00:00:00.000Z"  # on any day, so that equal tiles give equal bytes
-GDAL_ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
