@@ -7,6 +7,7 @@ from geopix2pix import __version__
 from .doctor import doctor
 from .model import model
 from .sample import sample
+from .tiles import tiles
 from .train import train
 from .translate import translate
 
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-for command in (translate, train, model, sample, doctor):
+for command in (translate, tiles, train, model, sample, doctor):
     main.add_command(command)

@@ -14,7 +14,7 @@ from geopix2pix.crew import Job, Shift, lines
 from geopix2pix.errors import TileSetWarning
 from geopix2pix.journal import Line
 from geopix2pix.layers import DrawnLayer, describe
-from geopix2pix.partition import SplitRequest, split_tiles
+from geopix2pix.partition import SplitRequest, divided, divided_somehow
 from geopix2pix.plan import Plan, Request, planned
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.registration import Offset, pooled
@@ -57,7 +57,8 @@ def build(
         target = opened.enter_context(closing(plan.target.open(plan.grid)))
         jobs = [Job(*candidate) for candidate in plan.candidates(source, target)]
         found = _aligned(plan, site, _cut(plan, site, jobs, "cut", workers, progress), workers, progress)
-        tiles = split_tiles(completion.tiles_of(found, plan.grid), plan.grid, split or SplitRequest())
+        tiles = completion.tiles_of(found, plan.grid)
+        tiles = divided(tiles, plan.grid, split) if split else divided_somehow(tiles, plan.grid)
         about = completion.described(
             site.tiles,
             _layout(plan, source, target),

@@ -16,7 +16,7 @@ from geopix2pix.errors import ConfigError, RasterError, TileSetError
 from geopix2pix.gdal import environment
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
-from geopix2pix.ground import metric_crs, pixel_sides
+from geopix2pix.ground import metric_crs, name, pixel_sides
 from geopix2pix.layers import DrawnLayer, Layer, Place, RasterLayer, WebLayer, is_web, place_of, raster_paths
 from geopix2pix.palette import Palette
 from geopix2pix.regions import bounds_region, load_region
@@ -72,9 +72,9 @@ class Request:
     """Pixels beyond which a pair counts as misaligned."""
 
     def __post_init__(self) -> None:
-        for name, right, expected in _laws(self):
+        for field, right, expected in _laws(self):
             if not right:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}, but must be {expected}")
+                raise ConfigError(f"{field} is {getattr(self, field)!r}, but must be {expected}")
 
 
 def _laws(r: Request) -> list[tuple[str, bool, str]]:
@@ -151,14 +151,14 @@ class Plan:
         if common.is_empty:
             raise TileSetError(
                 f"source and target do not overlap: the source lies in {_told(sides[0])}, the target in "
-                f"{_told(sides[1])} ({_named(self.grid.crs)}); check their CRS, or give the right files"
+                f"{_told(sides[1])} ({name(self.grid.crs)}); check their CRS, or give the right files"
             )
         if self.region is not None:
             inside = shapely.intersection(common, self.region)
             if inside.is_empty:
                 raise TileSetError(
                     f"the region lies in {_told(self.region)}, outside the data in {_told(common)} "
-                    f"({_named(self.grid.crs)}); check its CRS and the order of its coordinates"
+                    f"({name(self.grid.crs)}); check its CRS and the order of its coordinates"
                 )
             common = inside
         return self.grid.window(common.bounds)
@@ -169,10 +169,6 @@ class Plan:
 
 def _told(area: shapely.Geometry) -> str:
     return "({:.8g}, {:.8g}, {:.8g}, {:.8g})".format(*area.bounds)
-
-
-def _named(crs: CRS) -> str:
-    return crs.to_string() if len(crs.to_string()) < 40 else crs.to_dict().get("proj", "a CRS without a code")
 
 
 def planned(request: Request, prepared: Path) -> Plan:
@@ -214,9 +210,9 @@ def _knowing(palette: Palette, knows: tuple[str, ...]) -> Palette:
     """The palette of a source that names only some classes."""
     if not knows:
         return palette
-    if unknown := [name for name in knows if name not in palette.names]:
+    if unknown := [known for known in knows if known not in palette.names]:
         raise ConfigError(f"--knows {','.join(unknown)}: the classes are {', '.join(palette.names)}")
-    return replace(palette, knows=tuple(name for name in palette.names if name in knows))
+    return replace(palette, knows=tuple(known for known in palette.names if known in knows))
 
 
 def _grid(source: Layer, request: Request) -> GeoGrid:
@@ -236,7 +232,7 @@ def _grid(source: Layer, request: Request) -> GeoGrid:
     if request.origin == "source":
         if crs != place.crs:
             raise ConfigError(
-                f"the origin of the source was asked for, but its CRS is {_named(place.crs)}, the grid's {_named(crs)}"
+                f"the origin of the source was asked for, but its CRS is {name(place.crs)}, the grid's {name(crs)}"
             )
         origin = (place.transform.c, place.transform.f)
     return GeoGrid.anchored(crs, resolution, origin)
@@ -267,5 +263,5 @@ def _resolution(place: Place, crs: CRS, middle: tuple[float, float]) -> float:
         return abs(a)
     sides = pixel_sides(place.crs, place.transform, place.width / 2, place.height / 2)
     if sides is None:
-        raise RasterError(f"the ground resolution of the source is not known in {_named(place.crs)}; give --resolution")
+        raise RasterError(f"the ground resolution of the source is not known in {name(place.crs)}; give --resolution")
     return float(f"{math.sqrt(sides[0] * sides[1]) / crs.linear_units_factor[1]:.{ROUNDED}g}")

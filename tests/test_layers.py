@@ -41,7 +41,7 @@ LAYERS = {
         "numpy rasterio shapely pyogrio PIL",
     ),
     "tile-sets": Layer(
-        "registration indexstyle tileindex splits partition tileset layers plan cutting crew completion site building "
+        "registration indexstyle tileindex splits partition tileset layers plan cutting appraisal crew completion site building "
         "inspection contactsheet markup",
         "values pixels rasters web-tiles vectors",
         "numpy rasterio affine filelock shapely pyogrio PIL",
@@ -55,6 +55,7 @@ LAYERS = {
     "data": Layer(
         "pair pairs augmentation configuration dataset", "values pixels rasters model tile-sets", "numpy torch"
     ),
+    "interchange": Layer("importing exporting", "values pixels rasters model tile-sets data", "numpy"),
     "training": Layer(
         "learner run validation outcome training",
         "values pixels rasters networks model data",
