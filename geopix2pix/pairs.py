@@ -107,10 +107,10 @@ def open_matched(sources: Sequence[Path], targets: Sequence[Path], *, palette: P
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each file: its own, after those parts of its folder that tell it from the others."""
-    parts = [path.absolute().with_suffix("").parts for path in paths]
-    differing = [level for level in range(min(map(len, parts))) if len({part[level] for part in parts}) > 1]
-    names = ["-".join(part[level] for level in differing) or part[-1] for part in parts]
+    """A name for each file: its own, after those of its folders that tell files from each other."""
+    folders = [path.absolute().parent.parts for path in paths]
+    telling = [level for level in range(min(map(len, folders))) if len({parts[level] for parts in folders}) > 1]
+    names = ["-".join([*(f[level] for level in telling), p.stem]) for f, p in zip(folders, paths, strict=True)]
     if len(set(names)) < len(names):
         raise PairsError(f"{paths[0]}: files in folders of different depth have the same name; import them one by one")
     return names
