@@ -1,0 +1,75 @@
+"""What is odd about a tile set and its tiles, in words."""
+
+import math
+
+from geopix2pix.inspection import Summary, length
+from geopix2pix.registration import Offset
+from geopix2pix.splits import shifted
+from geopix2pix.tileindex import Tile
+
+DRIFT = 1.0  # pixels that the targets of a source have in common, from which on it is told
+MAX_ORIGINS = 10  # that are told of
+MIN_COVERAGE = 0.5  # below, most of a tile teaches nothing
+
+
+def findings(summary: Summary) -> list[str]:
+    """What should be known before a model is trained on the set, a phrase each; empty where nothing is odd."""
+    offsets, few = summary.offsets, sum(summary.coverage[: round(MIN_COVERAGE * 10)])
+    found = {
+        "no tile is for validation, so that no model can be judged": "validation" not in summary.parts,
+        f"{many(offsets.beyond, 'target')} more than {offsets.limit:g} pixels beside the source": offsets.beyond > 0,
+        f"{many(few, 'tile')} less than {percent(MIN_COVERAGE)} known": few > 0,
+    }
+    beside = [
+        f"{origin or 'all'}: targets lie {direction(offset)} of the source"
+        for origin, offset in ((name, found.common) for name, found in summary.origins.items())
+        if offset is not None and math.hypot(offset.cols, offset.rows) >= DRIFT
+    ]
+    noted = [f"{many(count, 'tile')} noted: {kind}" for kind, count in sorted(summary.notes.items())]
+    shares = {split: part.shares for split, part in summary.parts.items()}
+    return [*(text for text, right in found.items() if right), *beside[:MAX_ORIGINS], *noted, *shifted(shares)]
+
+
+def doubts(tile: Tile, limit: float) -> list[str]:
+    """Why a tile should be looked at, in a few words each: its note, an offset above `limit` pixels, few known ones."""
+    offset = length(tile.offset)
+    found = [
+        (tile.note, bool(tile.note)),
+        (f"offset of {offset or 0:.1f} pixels", offset is not None and offset > limit),
+        (f"{percent(tile.coverage)} known", tile.coverage < MIN_COVERAGE),
+    ]
+    return [why for why, right in found if right]
+
+
+def caption(tile: Tile) -> str:
+    """What is known of a tile, in one line."""
+    offset = length(tile.offset)
+    measured = "offset unsure" if offset is None else f"offset {offset:.1f} px"
+    parts = (tile.split, f"{percent(tile.coverage)} known", measured if tile.offset else "", tile.note)
+    return " · ".join(part for part in parts if part)
+
+
+def direction(offset: Offset) -> str:
+    """An offset as people say it: "1.2 pixels right and 0.3 below"."""
+    across, down = "right" if offset.cols >= 0 else "left", "below" if offset.rows >= 0 else "above"
+    return f"{abs(offset.cols):.1f} pixels {across} and {abs(offset.rows):.1f} {down}"
+
+
+def many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """A share as people read it: what is not nothing is not shown as 0 %, nor what is not all as 100 %."""
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    if 0.999 < share < 1:
+        return "> 99.9 %"
+    return f"{100 * share:.{1 if 0 < share < 0.1 or 0.99 < share < 1 else 0}f} %"
+
+
+def area(square_metres: float | None) -> str:
+    """An area as people read it."""
+    if square_metres is None:
+        return "unknown"
+    return f"{square_metres / 1e6:,.3g} km²" if square_metres >= 1e4 else f"{square_metres:,.0f} m²"
