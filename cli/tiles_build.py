@@ -108,7 +108,7 @@ def build(
     When it was stopped or killed, the same command goes on where it was.
     """
     from geopix2pix.building import build
-    from geopix2pix.plan import Request
+    from geopix2pix.request import Request
     from geopix2pix.style import shipped
 
     request = Request(style=shipped().get(style, Path(style)) if style else None, **values)

@@ -26,7 +26,7 @@ from geopix2pix.errors import (
 from geopix2pix.grid import Window
 from geopix2pix.pairs import open_pairs
 from geopix2pix.partition import SplitRequest, divide
-from geopix2pix.plan import Request
+from geopix2pix.request import Request
 from geopix2pix.tileset import TileSet
 from tests.rasters import l_shape, write_raster
 

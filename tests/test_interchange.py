@@ -14,7 +14,7 @@ from geopix2pix.exporting import export_pairs
 from geopix2pix.importing import import_pairs, published
 from geopix2pix.pairs import open_matched, open_pairs
 from geopix2pix.partition import SplitRequest
-from geopix2pix.plan import Request
+from geopix2pix.request import Request
 from geopix2pix.tileset import TileSet
 from tests.rasters import write_raster
 from tests.test_building import CLASSES, listing, noise, place, stopping
