@@ -22,7 +22,7 @@ from geopix2pix.raster import Patch
 from geopix2pix.view import View
 from geopix2pix.warp import needed, stretches, warped
 
-MAX_FINER = 4096  # columns or rows of a file in one pixel of the grid: they are averaged, and read whole for that
+MAX_FINER = 2048  # columns or rows of a file in one pixel of the grid: all of these are read at once for their mean
 SHOWN_AT_ONCE = 2**20  # pixels of the grid, ...
 READ_AT_ONCE = 2**22  # ... and of a file, for which memory is needed at one time
 ROUNDING = 1e-3  # so that twice as fine is twice as fine, however the resolutions were computed

@@ -9,7 +9,6 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
-from rasterio.transform import from_gcps
 
 from geopix2pix.errors import ConfigError, SceneError
 from geopix2pix.grid import Window
@@ -66,10 +65,13 @@ class GeoGrid:
             SceneError: the file does not tell where the scene lies, or its control points bend it.
         """
         place = reader.georeference
-        if place.crs is not None and place.is_known:
-            return cls(crs=place.crs, transform=place.transform)
-        if place.gcps_crs is not None and place.is_known:
-            return cls(crs=place.gcps_crs, transform=_through_points(reader, place))
+        try:
+            if place.crs is not None and place.is_known:
+                return cls(crs=place.crs, transform=place.transform)
+            if place.gcps_crs is not None and place.is_known:
+                return cls(crs=place.gcps_crs, transform=_through_points(reader, place))
+        except ConfigError as error:
+            raise SceneError(f"{reader.path}: its georeference is of no use: {error}; give it another") from error
         missing = "a georeference" if place.crs is not None else "a reference system (CRS)"
         raise SceneError(
             f"{reader.path}: {missing} is needed to show it on a grid, found none; give it one with gdal_translate "
@@ -169,27 +171,31 @@ class GeoGrid:
         if not isinstance(numbers, list) or len(numbers) != 6 or not all(type(n) in (int, float) for n in numbers):
             raise ConfigError(f"{where}.transform: expected the six numbers of an affine transform, found {numbers!r}")
         try:
-            return cls(crs=CRS.from_wkt(data.get("crs") or ""), transform=Affine(*numbers))
-        except (CRSError, TypeError) as error:
+            crs = CRS.from_wkt(data.get("crs"))
+        except (CRSError, ValueError) as error:
             raise ConfigError(f"{where}.crs: expected a CRS as WKT, found {data.get('crs')!r} ({error})") from error
+        try:
+            return cls(crs=crs, transform=Affine(*numbers))
         except ConfigError as error:
             raise ConfigError(f"{where}.transform: {error}") from error
 
 
 def _through_points(reader: RasterReader, place: Georeference) -> Affine:
     """The affine transform nearest to the ground control points (least squares), if it meets them."""
-    try:
-        transform: Affine = from_gcps(place.gcps)
-        inverse = ~transform
-    except Exception as error:
+    pixels = np.array([(point.col, point.row, 1.0) for point in place.gcps])
+    ground = np.array([(point.x, point.y) for point in place.gcps])
+    middle = ground.mean(axis=0)  # large coordinates would cost digits
+    solution, _, rank, _ = np.linalg.lstsq(pixels, ground - middle, rcond=None)
+    if rank < 3 or np.linalg.matrix_rank(solution[:2]) < 2:
         raise SceneError(
-            f"{reader.path}: its {len(place.gcps)} ground control points give no place; {error}"
-        ) from error
-    met = [(inverse * (point.x, point.y), point) for point in place.gcps]
-    miss = max(math.hypot(col - point.col, row - point.row) for (col, row), point in met)
-    if not miss <= MAX_GCP_MISS:
+            f"{reader.path}: a georeference is needed, found {len(place.gcps)} ground control points that fit no place;"
+            " give it more of them, or a transform, with gdal_translate (-gcp, -a_ullr)"
+        )
+    (a, d), (b, e), (c, f) = solution.tolist()
+    misses = (ground - middle - pixels @ solution) @ np.linalg.inv(solution[:2])
+    if (miss := float(np.hypot(*misses.T).max())) > MAX_GCP_MISS:
         raise SceneError(
             f"{reader.path}: its ground control points bend it, by {miss:.1f} pixels from the straight; "
             "straighten it first with gdalwarp -order 2 or -tps"
         )
-    return transform
+    return Affine(a, b, c + middle[0], d, e, f + middle[1])

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
+from rasterio._err import CPLE_BaseError, CPLE_NotSupportedError
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform as carried
 
 from geopix2pix.errors import SceneError
-from geopix2pix.gdal import environment, reason
+from geopix2pix.gdal import environment
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -21,8 +22,7 @@ AXIS, FLATTENING = 6378137.0, 1 / 298.257223563
 ECCENTRICITY_2 = FLATTENING * (2 - FLATTENING)
 RADIUS = 6371008.8  # metres, the mean radius: only turns a chord into its arc
 
-LONGITUDE_LATITUDE = CRS.from_epsg(4326)  # rasterio's axes are x and y, longitude first, whatever the authority says
-WEB_MERCATOR = 3857  # the EPSG code of web maps
+WGS_84, WEB_MERCATOR = 4326, 3857  # EPSG codes; rasterio puts x, the longitude, first in any CRS
 UTM_LIMITS = (-80, 84)  # degrees of latitude; beyond them the polar stereographic systems are used
 UTM_NORTH, UTM_SOUTH, POLAR_NORTH, POLAR_SOUTH = 32600, 32700, 5041, 5042  # EPSG codes, the zone is added
 
@@ -36,18 +36,18 @@ def points_in(target: CRS, source: CRS, xs: Floats, ys: Floats) -> Floats:
     Raises:
         SceneError: no operation leads from one CRS to the other.
     """
+    points = np.array([xs, ys], np.float64)
     if source == target:
-        return np.stack([xs, ys])
-    found = np.full((2, len(xs)), np.nan)
-    turn = full_turn(source)
-    possible = np.isfinite(xs) & np.isfinite(ys)
-    if source.is_geographic and turn is not None:
-        possible &= np.abs(ys) <= turn / 4  # no latitude beyond the poles
+        return points
+    possible = np.isfinite(points).all(axis=0)
+    if source.is_geographic and (turn := full_turn(source)) is not None:
+        possible &= np.abs(points[1]) <= turn / 4  # no latitude beyond the poles
+        points[0, possible] -= turn * np.floor(points[0, possible] / turn + 0.5)  # else PROJ may shift datums otherwise
     _check_operation(source, target)
     with environment():
-        found[:, possible] = _carried(source, target, xs[possible].tolist(), ys[possible].tolist())
-    found[:, ~np.isfinite(found).all(axis=0)] = np.nan
-    return found
+        points[:, possible] = _carried(source, target, *points[:, possible].tolist())
+    points[:, ~(possible & np.isfinite(points).all(axis=0))] = np.nan
+    return points
 
 
 def pixel_sides(crs: CRS, transform: Affine, col: float, row: float) -> tuple[float, float] | None:
@@ -60,10 +60,9 @@ def pixel_sides(crs: CRS, transform: Affine, col: float, row: float) -> tuple[fl
     edges = [(col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5)]
     xs, ys = np.array([transform * edge for edge in edges]).T
     try:
-        longitudes, latitudes = points_in(LONGITUDE_LATITUDE, crs, xs, ys)
+        left, right, top, bottom = _geocentric(*_longitudes_latitudes(crs, xs, ys))
     except SceneError:
         return None
-    left, right, top, bottom = _geocentric(longitudes, latitudes)
     across, down = _arc(left, right), _arc(top, bottom)
     return (across, down) if 0 < across < math.inf and 0 < down < math.inf else None
 
@@ -79,7 +78,7 @@ def metric_crs(crs: CRS, x: float, y: float) -> CRS:
     """
     if crs.is_projected and crs.linear_units_factor[1] == 1:
         return crs
-    longitude, latitude = points_in(LONGITUDE_LATITUDE, crs, np.array([x]), np.array([y]))[:, 0]
+    longitude, latitude = _longitudes_latitudes(crs, np.array([x]), np.array([y]))[:, 0]
     if math.isnan(latitude):
         raise SceneError(
             f"({x}, {y}) in the CRS {name(crs)} is no place on the earth, so that no metric grid can be chosen for it; "
@@ -112,13 +111,20 @@ def name(crs: CRS) -> str:
     return crs.to_wkt().partition('"')[2].partition('"')[0] or "without a name"
 
 
+def _longitudes_latitudes(crs: CRS, xs: Floats, ys: Floats) -> Floats:
+    """Degrees on WGS 84, shape (2, points); NaN where there is no such place."""
+    found = points_in(CRS.from_epsg(WGS_84), crs, xs, ys)
+    found[:, np.abs(found[1]) > 90] = np.nan
+    return found
+
+
 def _carried(source: CRS, target: CRS, xs: list[float], ys: list[float]) -> Floats:
     """The points in another CRS, shape (2, points), NaN outside its domain. GDAL refuses all because of one."""
     if not xs:
         return np.empty((2, 0))
     try:
         return np.array(carried(source, target, xs, ys))
-    except Exception:  # GDAL's own errors, which have no public class in rasterio
+    except CPLE_BaseError:
         if len(xs) == 1:
             return np.full((2, 1), np.nan)
     half = len(xs) // 2
@@ -130,12 +136,14 @@ def _carried(source: CRS, target: CRS, xs: list[float], ys: list[float]) -> Floa
 def _check_operation(source: CRS, target: CRS) -> None:
     try:
         with environment():
-            carried(source, target, [], [])
-    except Exception as error:
+            carried(source, target, [0.0], [0.0])
+    except CPLE_NotSupportedError as error:
         raise SceneError(
             f"what is in the CRS {name(source)} cannot be shown in {name(target)}: no operation leads from one to the "
-            f"other ({reason(error)}); correct the CRS of the scene or name another for the grid"
+            "other; correct the CRS of the scene or name another for the grid"
         ) from error
+    except CPLE_BaseError:
+        pass  # (0, 0) is no place there, but others are
 
 
 def _geocentric(longitudes: Floats, latitudes: Floats) -> Floats:

@@ -35,7 +35,7 @@ def mixed(
     """The values of `data` (bands, rows, cols) at the places, in its dtype; its border is repeated outside.
 
     The middle of pixel 0 is at 0.5. The kernel is stretched to `wide` columns and `high` rows, 1 or more at each place.
-    At the middle of a pixel a kernel that is not stretched gives exactly its value.
+    At the middle of a pixel a kernel that is not stretched gives exactly its value (of integers beyond 2^53 nearly).
     """
     bands, height, width = data.shape
     flat = data.reshape(bands, -1)

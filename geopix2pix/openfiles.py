@@ -35,19 +35,24 @@ class OpenFiles:
         if path not in self._readers:
             while len(self._readers) >= MAX_OPEN:
                 self._readers.popitem(last=False)[1].close()
-            with warnings.catch_warnings():
-                if path in self._identities:
-                    warnings.simplefilter("ignore", SceneWarning)
-                self._readers[path] = RasterReader(path, **self._options)
+            self._readers[path] = self._opened(path)
         self._readers.move_to_end(path)
-        reader = self._readers[path]
-        if reader.identity() != self._identities.setdefault(path, reader.identity()):
-            raise RasterError(f"{path}: was changed while it was being used; start again, and leave it as it is")
-        return reader
+        return self._readers[path]
 
     def close(self) -> None:
         while self._readers:
             self._readers.popitem()[1].close()
+
+    def _opened(self, path: Path) -> RasterReader:
+        with warnings.catch_warnings():
+            if path in self._identities:
+                warnings.simplefilter("ignore", SceneWarning)
+            reader = RasterReader(path, **self._options)
+        found = reader.identity()
+        if found != self._identities.setdefault(path, found):
+            reader.close()
+            raise RasterError(f"{path}: was changed while it was being used; start again, and leave it as it is")
+        return reader
 
 
 @contextmanager
