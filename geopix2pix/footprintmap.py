@@ -18,7 +18,7 @@ from geopix2pix.tileset import TileSet
 
 TILE = 20  # units of the drawing along the side of a tile: enough for rotated ones, and short to write
 MAX_EXTENT = 20_000  # units: more than a screen has pixels
-SMALL = 0.004  # of the extent: tiles below this side get no gaps between them, which would leave nothing to see
+SMALL = 0.012  # of the extent: tiles below this side get no gaps between them, which would leave nothing to see
 CELLS = 75  # of the stripes and dots, along the extent
 LETTERS: dict[Split, str] = {"train": "t", "validation": "v", "test": "s", "unused": "u"}
 DIGITS = "0123456789abcdefghijklmnopqrstuv"  # as many as a palette can have classes
