@@ -117,7 +117,7 @@ class MBTiles:
         self._steps = 0
         try:
             return self._database.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:  # the latter tells of damage too
             if self._steps > self._max_steps:
                 what = f"a query took more than {self._max_steps} million instructions; index its tiles by place"
             else:

@@ -212,8 +212,8 @@ def file_identity(path: Path) -> dict[str, Any]:
 def plain(attribution: Any) -> str:
     """An attribution as one line of text without markup, as archives often hold links."""
     words = html.unescape(re.sub(r"<[^>]*>", " ", attribution)) if isinstance(attribution, str) else ""
-    printable = "".join(letter for letter in " ".join(words.split()) if letter.isprintable())
-    return masked(printable[:MAX_ATTRIBUTION])
+    printable = "".join(letter if letter.isprintable() else " " for letter in words)
+    return masked(" ".join(printable.split())[:MAX_ATTRIBUTION])
 
 
 def _contents(path: Path) -> bytes | None:

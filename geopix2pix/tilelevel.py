@@ -16,7 +16,7 @@ from geopix2pix.download import Network
 from geopix2pix.errors import ConfigError, DownloadError
 from geopix2pix.geogrid import Bounds, GeoGrid
 from geopix2pix.grid import Window
-from geopix2pix.ground import LONGITUDE_LATITUDE, WEB_MERCATOR, full_turn, name, points_in
+from geopix2pix.ground import WEB_MERCATOR, full_turn, name, points_in
 from geopix2pix.mbtiles import MBTiles
 from geopix2pix.pmtiles import PMTiles
 from geopix2pix.prefetch import fill
@@ -138,7 +138,7 @@ def chosen(pyramid: Pyramid, choice: Choice, place: tuple[float, float] | None, 
         return Level(zoom, _side(pyramid, pyramid.first(zoom)) or USUAL_SIDE)
     if place is None:
         raise ConfigError(f"{pyramid.name}: a server covers the world; name a region or bounds to take of it")
-    longitude, latitude = point_in(LONGITUDE_LATITUDE, CRS_OF_TILES, *place)
+    longitude, latitude = mercantile.lnglat(*place)
     start = choice(USUAL_SIDE, pyramid.zooms)
     for zoom in range(start, -1, -1):
         tile = mercantile.tile(longitude, latitude, zoom)

@@ -41,7 +41,7 @@ def pyramid(tiles: Iterable[mercantile.Tile], side: int = SIDE) -> dict[mercanti
 
 
 def square(zoom: int, x: int, y: int, count: int = 3) -> list[mercantile.Tile]:
-    """count x count tiles from (x, y) on."""
+    """Tiles from (x, y) on, as many in a row as in a column."""
     return [mercantile.Tile(x + i, y + j, zoom) for j in range(count) for i in range(count)]
 
 
