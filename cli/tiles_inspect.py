@@ -91,6 +91,7 @@ def _facts(summary: "Summary") -> dict[str, str]:
 
     whole, offsets, common = summary.whole, summary.offsets, summary.offsets.common
     sides = " x ".join(dict.fromkeys(f"{side:.3g}" for side in summary.resolution or ()))
+    files = list(dict.fromkeys(name for origin in summary.origins for name in origin.split("; ")))
     partial, shared = sum(summary.coverage[:-1]), f", {summary.overlap} of them shared with the next"
     facts = {
         "tile set": f"{summary.name}, written by geopix2pix {summary.package}",
@@ -102,14 +103,14 @@ def _facts(summary: "Summary") -> dict[str, str]:
         "offsets": "not measured with confidence",
         "looked at": ", ".join(f"{reason} {count:,}" for reason, count in summary.counts.items()),
         "source bands": ", ".join(f"{name} {b.mean:.4g} +- {b.deviation:.4g}" for name, b in summary.bands.items()),
-        "sources": ", ".join(f"{name} ({origin.tiles:,})" for name, origin in list(summary.origins.items())[:5]),
+        "sources": many(len(files), "file") + f": {', '.join(files[:4])}" + ", ..." * (len(files) > 4),
         **{f"credit {i}": text for i, text in enumerate(summary.attributions, 1)},
     }
     if offsets.median is not None and offsets.ninetieth is not None:
         facts["offsets"] = (
             f"median {offsets.median:.2f} pixels, 90 % below {offsets.ninetieth:.2f}, {offsets.beyond:,} above "
             f"{offsets.limit:g}; confident in {offsets.confident:,} of {offsets.measured:,} tiles"
-            + (f"; together {direction(common)}" if common else "")
+            + (f"; in common {direction(common)}" if common else "")
         )
     return facts
 

@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from geopix2pix.findings import caption
 from geopix2pix.inspection import length
 from geopix2pix.splits import SPLITS
-from geopix2pix.thumbnail import CHECK_LEVELS, NONE_NAMED_LEVEL, thumbnails
+from geopix2pix.thumbnail import CHECK_LEVELS, legend, thumbnails
 from geopix2pix.tileindex import Tile
 from geopix2pix.tileset import TileSet
 
 SIDE = 192  # pixels of a picture: two pairs with their classes beside each other fit a screen
 GAP, GUTTER, MARGIN = 4, 28, 32  # between the pictures of a pair, between pairs, round the sheet
-HEAD, LABEL, LINE = 56, 46, 18  # heights of the title and of what is written below a pair; from line to line
+HEAD, LABEL, LINE = 64, 60, 18  # heights of the title and of what is written below a pair; from line to line
 SWATCH = 12
 SHAPE = 1.5  # of a sheet, width by height, as near as the pairs allow
 MAX_COUNT = 400  # pairs: nobody looks at more in one picture
@@ -60,9 +60,10 @@ def contact_sheet(tileset: TileSet, tiles: Sequence[Tile]) -> bytes:
     across, down = len(tileset.sides) * (SIDE + GAP) - GAP + GUTTER, SIDE + LABEL
     columns = min(len(tiles), max(1, round(math.sqrt(SHAPE * len(tiles) * down / across))))
     rows, inner = -(-len(tiles) // columns), columns * across - GUTTER
-    legend = _legend(tileset, inner)
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, HEAD + rows * down + legend.height + 2 * MARGIN), PAPER)
-    _write(sheet, (MARGIN, MARGIN), 24, INK, tileset.folder.resolve().name, inner)
+    foot, sides = _foot(tileset, inner), " · ".join(tileset.sides)
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, HEAD + rows * down + foot.height + 2 * MARGIN), PAPER)
+    _write(sheet, (MARGIN, MARGIN - 6), 24, INK, tileset.folder.resolve().name, inner)
+    _write(sheet, (MARGIN, MARGIN + 28), 13, MUTED, f"{len(tiles)} of {len(tileset.tiles):,} tiles: {sides}", inner)
     for i, tile in enumerate(tiles):
         x, y = MARGIN + i % columns * across, MARGIN + HEAD + i // columns * down
         for j, thumbnail in enumerate(thumbnails(tileset, tile, SIDE)):
@@ -70,7 +71,7 @@ def contact_sheet(tileset: TileSet, tiles: Sequence[Tile]) -> bytes:
             sheet.paste(image, (x + j * (SIDE + GAP), y))
         _write(sheet, (x, y + SIDE + 4), 14, INK, tile.name, across - GUTTER)
         _write(sheet, (x, y + SIDE + 4 + LINE), 13, MUTED, caption(tile), across - GUTTER)
-    sheet.paste(legend, (MARGIN, MARGIN + HEAD + rows * down))
+    sheet.paste(foot, (MARGIN, MARGIN + HEAD + rows * down))
     with io.BytesIO() as file:
         sheet.save(file, "PNG")
         return file.getvalue()
@@ -97,13 +98,10 @@ def _along_curve(tiles: Sequence[Tile]) -> list[Tile]:
     return [tiles[i] for i in order]
 
 
-def _legend(tileset: TileSet, width: int) -> Image.Image:
+def _foot(tileset: TileSet, width: int) -> Image.Image:
     """What the colours of the classes mean, in as many lines as needed."""
-    palette = tileset.about.palette
-    entries = [] if palette is None else [(c.name, c.display) for c in palette.classes]
-    if palette is not None and len(palette.knows) < len(palette.classes):
-        entries.append(("none of the named classes", (NONE_NAMED_LEVEL,) * 3))
-    entries.append(("checkerboard: not known", (CHECK_LEVELS[0],) * 3))
+    unknown = (CHECK_LEVELS[0], CHECK_LEVELS[0], CHECK_LEVELS[0])
+    entries = [*legend(tileset.about.palette), ("checkerboard: not known", unknown)]
     places, x, y = [], 0, 8
     for name, color in entries:
         text = _fitted(name, 13, width - SWATCH - 8)
@@ -112,11 +110,11 @@ def _legend(tileset: TileSet, width: int) -> Image.Image:
             x, y = 0, y + LINE + 4
         places.append((x, y, text, color))
         x += needed + 20
-    legend = Image.new("RGB", (width, y + LINE), PAPER)
+    image = Image.new("RGB", (width, y + LINE), PAPER)
     for x, y, text, color in places:
-        ImageDraw.Draw(legend).rectangle((x, y, x + SWATCH, y + SWATCH), color, EDGE)
-        _write(legend, (x + SWATCH + 6, y - 2), 13, INK, text, width)
-    return legend
+        ImageDraw.Draw(image).rectangle((x, y, x + SWATCH, y + SWATCH), color, EDGE)
+        _write(image, (x + SWATCH + 6, y - 2), 13, INK, text, width)
+    return image
 
 
 def _write(

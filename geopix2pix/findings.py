@@ -7,8 +7,7 @@ from geopix2pix.registration import Offset
 from geopix2pix.splits import shifted
 from geopix2pix.tileindex import Tile
 
-DRIFT = 1.0  # pixels that the targets of a source have in common, from which on it is told
-MAX_ORIGINS = 10  # that are told of
+MAX_ORIGINS = 3  # that are told of by name
 MIN_COVERAGE = 0.5  # below, most of a tile teaches nothing
 
 
@@ -20,14 +19,20 @@ def findings(summary: Summary) -> list[str]:
         f"{many(offsets.beyond, 'target')} more than {offsets.limit:g} pixels beside the source": offsets.beyond > 0,
         f"{many(few, 'tile')} less than {percent(MIN_COVERAGE)} known": few > 0,
     }
-    beside = [
-        f"{origin or 'all'}: targets lie {direction(offset)} of the source"
-        for origin, offset in ((name, found.common) for name, found in summary.origins.items())
-        if offset is not None and math.hypot(offset.cols, offset.rows) >= DRIFT
-    ]
     noted = [f"{many(count, 'tile')} noted: {kind}" for kind, count in sorted(summary.notes.items())]
     shares = {split: part.shares for split, part in summary.parts.items()}
-    return [*(text for text, right in found.items() if right), *beside[:MAX_ORIGINS], *noted, *shifted(shares)]
+    return [*(text for text, right in found.items() if right), *_beside(summary), *noted, *shifted(shares)]
+
+
+def _beside(summary: Summary) -> list[str]:
+    """The sources whose targets have an offset above the limit in common, the furthest first."""
+    limit = summary.offsets.limit
+    common = [(name, origin.common) for name, origin in summary.origins.items() if origin.common is not None]
+    far = [(name, offset) for name, offset in common if math.hypot(offset.cols, offset.rows) > limit]
+    far.sort(key=lambda pair: -math.hypot(pair[1].cols, pair[1].rows))
+    told = [f"the targets of {name or 'the source'} lie beside it: {direction(offset)}" for name, offset in far]
+    more = [f"so do those of {many(len(far) - MAX_ORIGINS, 'more source')}"] if len(far) > MAX_ORIGINS else []
+    return told[:MAX_ORIGINS] + more
 
 
 def doubts(tile: Tile, limit: float) -> list[str]:
@@ -50,9 +55,9 @@ def caption(tile: Tile) -> str:
 
 
 def direction(offset: Offset) -> str:
-    """An offset as people say it: "1.2 pixels right and 0.3 below"."""
+    """An offset as people say it: "1.2 pixels right, 0.3 below"."""
     across, down = "right" if offset.cols >= 0 else "left", "below" if offset.rows >= 0 else "above"
-    return f"{abs(offset.cols):.1f} pixels {across} and {abs(offset.rows):.1f} {down}"
+    return f"{abs(offset.cols):.1f} pixels {across}, {abs(offset.rows):.1f} {down}"
 
 
 def many(count: int, noun: str) -> str:

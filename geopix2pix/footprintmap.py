@@ -143,9 +143,10 @@ def _choices(palette: Palette | None, measured: bool) -> Markup:
     if measured:
         choices.append(_choice("Offset", "o", OFFSET))
     if palette is not None:
-        choices += [_choice("Main class", "k", MAIN), element("span", "Share of", class_="of")]
-        named = ((joined([swatch(c.display), c.name]), SHARES + i) for i, c in enumerate(palette.classes))
-        choices += [_choice(text, "q", at) for text, at in named]
+        choices += [_choice("Main class", "k", MAIN)] * (len(palette.knows) > 1)
+        choices.append(element("span", "Share of", class_="of"))
+        named = ((c, SHARES + i) for i, c in enumerate(palette.classes) if c.name in palette.knows)
+        choices += [_choice(joined([swatch(c.display), c.name]), "q", at) for c, at in named]
     return element("form", *choices, hidden="", autocomplete="off", aria_label="Colour the map by")
 
 
@@ -170,7 +171,7 @@ def _legends(tiles: Sequence[Tile], palette: Palette | None) -> Iterable[Markup]
     yield element("ul", _ramp("o", "0", f"{OFFSET_EDGES[-2]:g} pixels or more"), hollow, class_="legend legend-o")
     if palette is not None:
         yield element("ul", _ramp("q", "0 %", "100 %, 25 % in the middle"), hollow, class_="legend legend-q")
-        named = [element("li", swatch(c.display), c.name) for c in palette.classes]
+        named = [element("li", swatch(c.display), c.name) for c in palette.classes if c.name in palette.knows]
         yield element("ul", *named, hollow, class_="legend legend-k")
 
 

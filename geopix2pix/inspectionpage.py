@@ -10,12 +10,13 @@ from string import Template
 
 from PIL import Image
 
+from geopix2pix.charts import swatch
 from geopix2pix.findings import area, caption, direction, doubts, findings, many, percent
 from geopix2pix.footprintmap import map_figure, patterns, split_swatch
 from geopix2pix.inspection import Summary, inspect, max_offset
 from geopix2pix.markup import Markup, element, joined, table
 from geopix2pix.pagecharts import coverage_section, offsets_section, splits_section
-from geopix2pix.thumbnail import thumbnails
+from geopix2pix.thumbnail import legend, thumbnails
 from geopix2pix.tileindex import Tile
 from geopix2pix.tileset import PERCENTS, TileSet
 
@@ -106,12 +107,14 @@ def _findings(summary: Summary) -> Markup:
 
 def _pairs(tileset: TileSet, odd: Sequence[Tile], others: Sequence[Tile]) -> Markup:
     sides = ", ".join(tileset.sides[:-1]) + " and " + tileset.sides[-1]
+    named = (element("li", swatch(color), name) for name, color in legend(tileset.about.palette))
     groups = {"The longest offsets and the least known": odd, "A choice over all splits and places": others}
     return joined(
         [
             element(
                 "p", f"From left to right: {sides}. A checkerboard means that nothing is known there.", class_="note"
             ),
+            element("ul", *named, class_="legend always"),
             *(
                 joined(
                     [element("h3", title), element("div", *(_pair(tileset, tile) for tile in tiles), class_="pairs")]
@@ -197,7 +200,7 @@ def _source(summary: Summary) -> Markup:
             ),
             table(
                 "Source files" + f" (the first {MAX_ROWS} of {len(origins):,})" * (len(origins) > MAX_ROWS),
-                ("file", "tiles", "its targets lie"),
+                ("file", "tiles", "its targets lie beside it"),
                 origins[:MAX_ROWS],
                 {1},
             ),

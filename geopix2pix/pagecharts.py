@@ -58,7 +58,7 @@ def offsets_section(summary: Summary, tiles: Sequence[Tile]) -> Markup:
         return element("p", f"Measured in {many(offsets.measured, 'tile')}, in none of them with confidence.")
     vectors = [(t.offset.cols, t.offset.rows) for t in tiles if t.offset is not None and length(t.offset) is not None]
     common = offsets.common
-    together = f" Together, the targets lie {direction(common)} of the sources." if common else ""
+    together = f" What all have in common: {direction(common)}." if common else ""
     text = (
         f"Measured with confidence in {offsets.confident:,} of {many(offsets.measured, 'tile')}: half of them below "
         f"{offsets.median:.2f} pixels, nine tenths below {offsets.ninetieth:.2f}; {many(offsets.beyond, 'tile')} above "
@@ -74,7 +74,7 @@ def offsets_section(summary: Summary, tiles: Sequence[Tile]) -> Markup:
         ),
         element(
             "figure",
-            element("h3", "Right and below, in pixels"),
+            element("h3", "Right of the source (+) and below it (+), in pixels"),
             plane(vectors, offsets.limit, [common[:2]] if common else [], "Offsets in the plane"),
             element("figcaption", "A dot for each tile; dashed: the limit; ring: what all have in common."),
         ),

@@ -12,7 +12,7 @@ from rasterio.io import DatasetReader
 from geopix2pix import labels
 from geopix2pix.bands import color_table
 from geopix2pix.gdal import guarded, open_dataset
-from geopix2pix.palette import Palette
+from geopix2pix.palette import RGB, Palette
 from geopix2pix.tileindex import Tile
 from geopix2pix.tileset import PERCENTS, Content, Side, TileSet
 
@@ -58,6 +58,16 @@ def label_colors(palette: Palette) -> Picture:
     colors[: len(palette.classes)] = palette.display
     colors[labels.NONE_NAMED] = NONE_NAMED_LEVEL
     return colors
+
+
+def legend(palette: Palette | None) -> list[tuple[str, RGB]]:
+    """What the colours of class pictures mean; nothing where there are no classes."""
+    if palette is None:
+        return []
+    named = [(c.name, c.display) for c in palette.classes if c.name in palette.knows]
+    partial = len(named) < len(palette.classes)
+    grey = (NONE_NAMED_LEVEL, NONE_NAMED_LEVEL, NONE_NAMED_LEVEL)
+    return [*named, ("none of the named classes", grey)] if partial else named
 
 
 def _picture(tileset: TileSet, side: Side, tile: Tile, pixels: int) -> Picture:

@@ -240,7 +240,7 @@ def test_a_common_offset_of_a_source_is_told(streets: TileSet) -> None:
     tiles = [replace(t, offset=Offset(-3.0, 0.5, 0.9)) if t.origin == "b.tif" else t for t in streets.tiles]
     summary = inspect(streets._replace(tiles=tuple(tiles)))
     assert summary.origins["b.tif"].common is not None
-    assert "b.tif: targets lie 3.0 pixels left and 0.5 below of the source" in findings(summary)
+    assert "the targets of b.tif lie beside it: 3.0 pixels left, 0.5 below" in findings(summary)
 
 
 def test_what_is_odd_is_found(streets: TileSet) -> None:
@@ -596,7 +596,7 @@ def test_the_command_says_what_the_library_finds(streets: TileSet) -> None:
         "12 of 32 x 32 pixels",
         "WGS 84 / UTM zone 33N (EPSG:32633)",
         "0.5 m per pixel",
-        "a.tif (8)",
+        "2 files: a.tif, b.tif",
         "Nobody, CC0",
     ):
         assert said in done.output
