@@ -55,12 +55,13 @@ class Canvas:
 
     def picture(self) -> npt.NDArray[np.uint8]:
         """The averages of the samples, shape (3, rows, cols)."""
-        shape = (self.window.height, SAMPLES, self.window.width, SAMPLES)
+        rows, cols = self.window.height, self.window.width
         whole = SAMPLES**2 * LEVEL
-        bands = [
-            (np.array(levels, np.int32)[self._samples].reshape(shape).sum(axis=(1, 3)) + whole // 2) // whole
-            for levels in zip(*self._colors, strict=True)
-        ]
+        bands = []
+        for levels in zip(*self._colors, strict=True):
+            samples = np.array(levels, np.int32)[self._samples]
+            columns = samples.reshape(rows, SAMPLES, cols * SAMPLES).sum(axis=1)
+            bands.append((columns.reshape(rows, cols, SAMPLES).sum(axis=2) + whole // 2) // whole)
         return np.stack(bands).astype(np.uint8)
 
 

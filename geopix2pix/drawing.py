@@ -145,7 +145,7 @@ def _drawn(layer: StyleLayer, index: int, found: Rows, grid: GeoGrid) -> Iterato
     outlined = [number for number, ink in enumerate(inks) if ink.outline_opacity > 0]
     if outlined:
         widths = np.full(len(outlined), OUTLINE)
-        outlines = strokes(shapes[outlined], Pen(), widths, 0 * widths, 0 * widths)
+        outlines = strokes(shapes[outlined], Pen(join="bevel"), widths, 0 * widths, 0 * widths)
         lined = [inks[number] for number in outlined]
         yield _Sheet(None, outlines, [ink.outline for ink in lined], [ink.outline_opacity for ink in lined])
 

@@ -113,6 +113,8 @@ def vector_layers(path: Path) -> tuple[VectorLayer, ...]:
     with guarded(path, "open it as vectors"):
         stored = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
         infos = [pyogrio.read_info(path, layer=name) for name in stored]
+    if not infos:
+        raise VectorError(f"{path}: layers with geometry are needed, found none; check what the file is")
     if wrong := {info["driver"] for info in infos} - {driver}:
         raise VectorError(f"{path}: {driver} was expected, found {', '.join(sorted(wrong))}; convert it with ogr2ogr")
     return tuple(_layer(path, name, info) for name, info in zip(stored, infos, strict=True))

@@ -17,7 +17,9 @@ from geopix2pix.errors import StyleError, TileSetWarning, VectorError
 from geopix2pix.evaluation import Feature
 from geopix2pix.gdal import environment
 from geopix2pix.geogrid import Bounds, GeoGrid
-from geopix2pix.mending import kinds, mended
+from geopix2pix.grid import Window
+from geopix2pix.ground import name
+from geopix2pix.mending import Mended, kinds, mended
 from geopix2pix.paint import Ink
 from geopix2pix.pixels import around, in_pixels, pixel_sizes
 from geopix2pix.prepared import Count, Prepared, Rows, Writer, written
@@ -25,8 +27,7 @@ from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.style import DRAWS, Style, StyleLayer
 from geopix2pix.vectorfile import Piece, VectorLayer, vector_layers
 
-FIRST_REACH = 64.0  # pixels round the bounds that are searched at first for what reaches into them
-MAX_REACH = 4096.0  # pixels; what is wider is an area, or a mistake
+MAX_REACH = 1024  # pixels round the bounds that are searched for what reaches into them; no stroke may reach further
 MIN_DASHES = 0.25  # pixels of a pattern of dashes, the distance of samples in a picture
 NO_LAYERS: Mapping[str, str] = MappingProxyType({})
 
@@ -56,17 +57,18 @@ def prepare(
         TileSetWarning: layers that the style draws are not there, or there is nothing in them within the bounds.
     """
     sources = _sources(paths, style, layers)
+    if not (grid.crs.is_geographic or grid.crs.is_projected):
+        raise VectorError(
+            f"vectors cannot be drawn on a grid in {name(grid.crs)}, which is not on the earth; name a CRS"
+        )
     with written(output, grid.crs) as writer:
-        reach, needed = 0.0, FIRST_REACH
-        while needed > reach:  # seldom more than once: how wide strokes are may depend on the features
-            reach = needed
-            needed, counts = _write(writer, sources, style, grid, bounds, reach, progress)
+        reach, counts = _write(writer, sources, style, grid, bounds, progress)
         prepared = Prepared(
             path=output,
             style=style.sha256,
             grid=grid.to_json(),
             bounds=bounds,
-            reach=needed,
+            reach=reach,
             files=tuple(dict.fromkeys(path.name for path in paths)),
             counts={style.layers[index].id: count for index, count in counts.items()},
         )
@@ -105,15 +107,15 @@ class _Place(NamedTuple):
     """Where features are looked for."""
 
     grid: GeoGrid
-    window: Bounds
-    """In pixels of the grid: left, top, right, bottom."""
+    window: Window
     crs: CRS
     """Of the features."""
 
     @property
     def searched(self) -> Bounds | None:
-        """The window in the CRS of the features; None, which is everywhere, where it has no bounds there."""
-        here = around(self.grid, *self.window)
+        """All that may reach into the window, in the CRS of the features; None for everywhere, if it has no bounds."""
+        col, row, width, height = self.window.padded(MAX_REACH)
+        here = around(self.grid, col, row, col + width, row + height)
         if self.crs == self.grid.crs:
             return here
         try:
@@ -125,12 +127,12 @@ class _Place(NamedTuple):
         found = (west - margin, south - margin, east + margin, north + margin)
         return found if west <= east and all(map(math.isfinite, found)) else None
 
-    def is_near(self, parts: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Whether geometries in the grid's CRS touch the window."""
-        left, top, right, bottom = shapely.bounds(in_pixels(self.grid, parts)).reshape(-1, 4).T
-        first_col, first_row, last_col, last_row = self.window
-        found = (left <= last_col) & (right >= first_col) & (top <= last_row) & (bottom >= first_row)
-        return np.asarray(found, bool)
+    def is_reached(self, shapes: npt.NDArray[Any], reaches: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Whether geometries, in pixels of the grid, may cover something in the window."""
+        left, top, right, bottom = shapely.bounds(shapes).reshape(-1, 4).T
+        across = (left - reaches <= self.window.right) & (right + reaches >= self.window.col)
+        down = (top - reaches <= self.window.bottom) & (bottom + reaches >= self.window.row)
+        return np.asarray(across & down, bool)
 
 
 def _write(
@@ -139,24 +141,21 @@ def _write(
     style: Style,
     grid: GeoGrid,
     bounds: Bounds,
-    reach: float,
     progress: Progress,
 ) -> tuple[float, dict[int, Count]]:
-    """Write what comes within `reach` pixels of the bounds; how far strokes reach, and a count for each style layer."""
+    """Write what is drawn within the bounds; how far strokes reach, and a count for each style layer."""
     writer.clear()
-    col, row, width, height = grid.window(bounds)
-    window = (col - reach, row - reach, col + width + reach, row + height + reach)
-    needed, done = 0.0, 0
+    reach, done = 0.0, 0
     counts = {index: Count() for index, layer in enumerate(style.layers) if layer.source_layer}
-    for name, found in sources.items():
-        sheets = {index: layer for index, layer in enumerate(style.layers) if layer.source_layer == name}
+    for source, found in sources.items():
+        sheets = {index: layer for index, layer in enumerate(style.layers) if layer.source_layer == source}
         fields = sorted(set().union(*(layer.attributes for layer in sheets.values())))
         for layer in found:
-            place = _Place(grid, window, layer.crs)
+            place = _Place(grid, grid.window(bounds), layer.crs)
             for piece in layer.pieces(place.searched, fields):
-                rows, more = _rows(piece, place, sheets)
+                rows, furthest, more = _rows(piece, place, sheets)
                 writer.add(rows)
-                needed = max(needed, *(_reach(grid, rows, index, sheet) for index, sheet in sheets.items()))
+                reach = max(reach, furthest)
                 counts |= {index: counts[index] + count for index, count in more.items()}
                 done += len(piece.properties)
                 progress(Event("prepare", done, 0, "features"))
@@ -167,29 +166,33 @@ def _write(
                 TileSetWarning,
                 stacklevel=4,
             )
-    return needed, counts
+    return reach, counts
 
 
-def _rows(piece: Piece, place: _Place, sheets: Mapping[int, StyleLayer]) -> tuple[Rows, dict[int, Count]]:
-    """What is drawn of the features of a piece, and a count of them for each style layer."""
+def _rows(piece: Piece, place: _Place, sheets: Mapping[int, StyleLayer]) -> tuple[Rows, float, dict[int, Count]]:
+    """What is drawn of the features of a piece, how far it reaches, and a count for each style layer."""
     fit = mended(piece.geometries, place.crs, place.grid.crs)
-    near = place.is_near(fit.parts)
-    parts, owners, inks = fit.parts[near], fit.owners[near].tolist(), _inks(sheets)
+    shapes = in_pixels(place.grid, fit.parts)
+    near = np.flatnonzero(place.is_reached(shapes, np.full(len(shapes), MAX_REACH)))
+    inks = _inks(sheets)
     drawn = [
-        (index, ink, part, owner)
-        for part, owner, kind in zip(parts, owners, kinds(parts), strict=True)
+        (index, ink, part)
+        for part, kind, owner in zip(near.tolist(), kinds(shapes[near]), fit.owners[near].tolist(), strict=True)
         for index, ink in inks(kind, piece.properties[owner])
     ]
-    indices, found, shapes, features = zip(*drawn, strict=True) if drawn else ((), (), (), ())
-    counts = {}
+    layers, parts = (np.array([row[column] for row in drawn], np.int64) for column in (0, 2))
+    reaches = np.ones(len(drawn))  # of outlines
     for index, sheet in sheets.items():
-        here = {feature for of, feature in zip(indices, features, strict=True) if of == index}
-        counts[index] = Count(
-            drawn=len(here),
-            mended=sum(bool(fit.mended[feature]) for feature in here),
-            dropped=sum(_draws(sheet, piece, feature) for feature in np.flatnonzero(fit.dropped).tolist()),
-        )
-    return Rows(np.array(indices, np.int32), list(found), np.array(shapes, object)), counts
+        mine = np.flatnonzero(layers == index)
+        if sheet.kind == "line":
+            reaches[mine] = _reaches(place.grid, sheet, [drawn[row][1] for row in mine.tolist()], shapes[parts[mine]])
+    kept = np.flatnonzero(place.is_reached(shapes[parts], reaches))
+    counts = {
+        index: _count(sheet, fit, fit.owners[parts[kept[layers[kept] == index]]], piece)
+        for index, sheet in sheets.items()
+    }
+    rows = Rows(layers[kept].astype(np.int32), [drawn[row][1] for row in kept.tolist()], fit.parts[parts[kept]])
+    return rows, float(reaches[kept].max(initial=0.0)), counts
 
 
 def _inks(sheets: Mapping[int, StyleLayer]) -> Callable[[str, Mapping[str, Any]], list[tuple[int, Ink]]]:
@@ -207,32 +210,36 @@ def _inks(sheets: Mapping[int, StyleLayer]) -> Callable[[str, Mapping[str, Any]]
     return inks
 
 
-def _draws(sheet: StyleLayer, piece: Piece, feature: int) -> bool:
-    """Whether a layer would draw a feature whose geometry may be lost."""
-    (kind,) = kinds(piece.geometries[feature : feature + 1])
-    possible = (kind,) if kind else DRAWS[sheet.kind]
-    return any(sheet.draws(Feature(kind, piece.properties[feature])) for kind in possible)
+def _count(sheet: StyleLayer, fit: Mended, drawn: npt.NDArray[np.intp], piece: Piece) -> Count:
+    """A count of the features of a piece for a layer that has `drawn` parts of them."""
+    features = np.unique(drawn)
+    lost = np.flatnonzero(fit.dropped)
+    dropped = 0
+    for feature, kind in zip(lost.tolist(), kinds(piece.geometries[lost]), strict=True):
+        possible = (kind,) if kind else DRAWS[sheet.kind]
+        dropped += any(sheet.draws(Feature(one, piece.properties[feature])) for one in possible)
+    return Count(drawn=len(features), mended=int(fit.mended[features].sum()), dropped=dropped)
 
 
-def _reach(grid: GeoGrid, rows: Rows, index: int, sheet: StyleLayer) -> float:
-    """How far from their geometries the rows of a style layer may cover something, in pixels."""
-    mine = rows.layers == index
-    if sheet.kind == "fill" or not mine.any():
-        return 1.0  # an outline
-    inks = [ink for ink, is_mine in zip(rows.inks, mine.tolist(), strict=True) if is_mine]
-    units = pixel_sizes(grid, sheet, in_pixels(grid, rows.geometries[mine])).min(axis=1).tolist()
-    reaches = [sheet.pen.reach(ink.width, ink.gap, ink.offset) / unit for ink, unit in zip(inks, units, strict=True)]
-    widest = float(max(reaches))
-    if widest > MAX_REACH:
+def _reaches(
+    grid: GeoGrid, sheet: StyleLayer, inks: Sequence[Ink], shapes: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """How far from its line each stroke of a layer may cover something, in pixels.
+
+    Raises:
+        StyleError: it is too far, or the dashes are too short to be seen.
+    """
+    units = pixel_sizes(grid, sheet, shapes).min(axis=1)
+    reaches: npt.NDArray[np.float64] = np.array([sheet.pen.reach(*ink[-3:]) for ink in inks], float) / units
+    if (widest := reaches.max(initial=0.0)) > MAX_REACH:
         raise StyleError(
-            f"style layer {sheet.id!r}: a stroke reaches {widest:.0f} pixels from its line, at most {MAX_REACH:.0f} "
-            "are drawn; check the units of its widths, or draw an area"
+            f"style layer {sheet.id!r}: a stroke reaches {widest:.0f} pixels from its line, at most {MAX_REACH} are "
+            "drawn; check the units of its widths, or draw an area"
         )
-    if sheet.pen.dashes:
-        period = sum(sheet.pen.dashes) * min(ink.width / unit for ink, unit in zip(inks, units, strict=True))
-        if period < MIN_DASHES:
-            raise StyleError(
-                f"style layer {sheet.id!r}: its dashes repeat every {period:.3g} pixels, which no picture shows; "
-                f"lengthen them to {MIN_DASHES} pixels or more"
-            )
-    return widest
+    periods = sum(sheet.pen.dashes) * np.array([ink.width for ink in inks]) / units
+    if sheet.pen.dashes and (shortest := periods.min(initial=math.inf)) < MIN_DASHES:
+        raise StyleError(
+            f"style layer {sheet.id!r}: its dashes repeat every {shortest:.3g} pixels, which no picture shows; "
+            f"lengthen them to {MIN_DASHES} pixels or more"
+        )
+    return reaches
