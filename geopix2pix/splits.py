@@ -17,7 +17,7 @@ from geopix2pix.tileindex import Split, Tile
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 ORIGINS = "; "  # stands between the source files of a tile
-ORDERS = 16  # of the blocks, that are tried: one digest of 64 bytes holds as many numbers
+ORDERS = 64  # of the blocks, that are tried
 ALMOST_WHOLE = 0.02  # tiles; far more than scales differ in one UTM zone, so that neighbouring sets round alike
 SHIFT_RATIO, SHIFT = 2.0, 0.03
 """A class is shifted where its shares differ by more than this factor and by more than this difference; see
@@ -181,7 +181,7 @@ def _some(names: Sequence[str]) -> str:
 
 def _orders(seed: int, blocks: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
     """Orders of the blocks, whose numbers have shape (blocks, 2), by hashes; shape (ORDERS, blocks)."""
-    digests = [hashlib.blake2b(f"{seed} {col} {row}".encode(), digest_size=4 * ORDERS).digest() for col, row in blocks]
+    digests = [hashlib.shake_128(f"{seed} {col} {row}".encode()).digest(4 * ORDERS) for col, row in blocks]
     return np.argsort(np.frombuffer(b"".join(digests), "<u4").reshape(-1, ORDERS).T, axis=1, kind="stable")
 
 
@@ -199,9 +199,14 @@ def _dealt(counts: npt.NDArray[np.int64], shares: tuple[float, float, float]) ->
 
 
 def _imbalance(pixels: npt.NDArray[np.float64], labels: Labels) -> float:
-    """The largest difference between a class's share in one split and in all; `pixels` as `_pixels`, for each label."""
+    """How far the classes of the split that differs most are from those of all; `pixels` as `_pixels`, for each label.
+
+    It is the chi-squared distance, in which the lack of a rare class counts as well as some more of a common one.
+    """
     overall = _shares(pixels)
-    return max(float(np.abs(_shares(pixels[:, labels == split]) - overall).max(initial=0)) for split in set(labels))
+    found = overall > 0
+    squares = [(_shares(pixels[:, labels == split]) - overall)[found] ** 2 / overall[found] for split in set(labels)]
+    return round(max(float(distances.sum()) for distances in squares), 4)  # what decides must not be rounding
 
 
 def _classes(tiles: Sequence[Tile]) -> list[str]:
