@@ -30,6 +30,7 @@ from geopix2pix.warp import Kernel, needed, warped
 
 SHOWN_AT_ONCE = 2**20  # pixels of the grid, ...
 READ_AT_ONCE = 2**24  # ... and of the level, for which memory is needed at one time
+MAX_TILES = 10**6  # that are fetched at once; a wrong region or zoom gives more
 MANY = 1024  # tiles in a window beyond which nobody looks whether one is there
 
 
@@ -128,6 +129,7 @@ class SlippyView(View):
 
         Raises:
             DownloadError: the server does not send some of them, or has none at all.
+            ConfigError: they are more than `MAX_TILES`.
             OutputError: the cache cannot be written.
         """
         tiles = self._tiles(windows)
@@ -166,8 +168,14 @@ class SlippyView(View):
         """All tiles that may show in the windows or fill their holes; none of files."""
         if not isinstance(self._pyramid, TileCache) or self._network is None:
             return set()
-        areas = (self._around(window, FILL_RADIUS) for window in windows)
-        return {tile for area in areas for tile, _ in self.level.tiles(area)}
+        tiles: set[mercantile.Tile] = set()
+        for window in windows:
+            for tile, _ in self.level.tiles(self._around(window, FILL_RADIUS)):
+                tiles.add(tile)
+                if len(tiles) > MAX_TILES:
+                    what = f"more than {MAX_TILES} tiles of zoom {self.level.zoom} would be fetched"
+                    raise ConfigError(f"{self._pyramid.name}: {what}; choose a smaller region or a coarser zoom")
+        return tiles
 
     def _fetch(self, tiles: set[mercantile.Tile], progress: Progress = silent) -> Fetched:
         """Have tiles in the cache, if that is allowed; those that this view has seen to before are left alone."""
