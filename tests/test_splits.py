@@ -346,7 +346,7 @@ def test_real_scenes_with_other_shares_of_buildings_are_told():
             size = picture.size
             share = float((np.asarray(picture.convert("RGB"))[::4, ::4] == building).all(axis=-1).mean())
         shares = {"building": share, "other": 1 - share}
-        tiles.append(made(Window(0, 0, 8, 8), origin=f"{path.parts[-3]}/{path.name}", shares=shares))
+        tiles.append(made(Window(0, 0, *size), origin=f"{path.parts[-3]}/{path.name}", shares=shares))
     splits = by_files(tiles, validation=["Tile [12]/*"], test=["Tile [34]/*"])
     (told,) = shifted(shares_by_split([replace(tile, split=split) for tile, split in zip(tiles, splits, strict=True)]))
     assert re.fullmatch("building covers 2.* of test, but .* of train", told)
