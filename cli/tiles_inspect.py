@@ -91,6 +91,7 @@ def _facts(summary: "Summary") -> dict[str, str]:
 
     whole, offsets, common = summary.whole, summary.offsets, summary.offsets.common
     sides = " x ".join(dict.fromkeys(f"{side:.3g}" for side in summary.resolution or ()))
+    ground = "" if whole.area is None else f", {area(whole.area)}"
     files = list(dict.fromkeys(name for origin in summary.origins for name in origin.split("; ")))
     partial, shared = sum(summary.coverage[:-1]), f", {summary.overlap} of them shared with the next"
     facts = {
@@ -98,8 +99,7 @@ def _facts(summary: "Summary") -> dict[str, str]:
         "tiles": f"{whole.tiles:,} of {summary.size} x {summary.size} pixels" + shared * (summary.overlap > 0),
         "place": summary.crs or "none: pictures that lie nowhere",
         "ground resolution": f"{sides} m per pixel" if sides else "unknown",
-        "known": f"{percent(whole.known)} of {whole.pixels:,} pixels, {area(whole.area)}; "
-        f"{many(partial, 'tile')} below 90 %",
+        "known": f"{percent(whole.known)} of {whole.pixels:,} pixels{ground}; {many(partial, 'tile')} below 90 %",
         "offsets": "not measured with confidence",
         "looked at": ", ".join(f"{reason} {count:,}" for reason, count in summary.counts.items()),
         "source bands": ", ".join(f"{name} {b.mean:.4g} +- {b.deviation:.4g}" for name, b in summary.bands.items()),
@@ -122,7 +122,8 @@ def _splits(summary: "Summary") -> list[list[str]]:
     rows = [["split", "tiles", "known", "ground", *classes]]
     for name, part in [*summary.parts.items(), ("all", summary.whole)]:
         shares = (percent(part.shares.get(c, 0)) for c in classes)
-        rows.append([name, f"{part.tiles:,}", percent(part.known), area(part.area), *shares])
+        ground = "-" if part.area is None else area(part.area)
+        rows.append([name, f"{part.tiles:,}", percent(part.known), ground, *shares])
     return rows
 
 

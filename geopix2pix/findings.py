@@ -17,6 +17,9 @@ def findings(summary: Summary) -> list[str]:
     found = {
         "no tile is for validation, so that no model can be judged": "validation" not in summary.parts,
         f"{many(offsets.beyond, 'target')} more than {offsets.limit:g} pixels beside the source": offsets.beyond > 0,
+        f"offsets are known with confidence in {offsets.confident:,} of {many(offsets.measured, 'tile')} only": (
+            2 * offsets.confident < offsets.measured
+        ),
         f"{many(few, 'tile')} less than {percent(MIN_COVERAGE)} known": few > 0,
     }
     noted = [f"{many(count, 'tile')} noted: {kind}" for kind, count in sorted(summary.notes.items())]
@@ -73,8 +76,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.{1 if 0 < share < 0.1 or 0.99 < share < 1 else 0}f} %"
 
 
-def area(square_metres: float | None) -> str:
+def area(square_metres: float) -> str:
     """An area as people read it."""
-    if square_metres is None:
-        return "unknown"
     return f"{square_metres / 1e6:,.3g} km²" if square_metres >= 1e4 else f"{square_metres:,.0f} m²"

@@ -107,8 +107,11 @@ def inspect(tileset: TileSet) -> Summary:
     """What a tile set holds, from its index and its manifest: no picture is opened."""
     about, tiles = tileset.about, tileset.tiles
     pixel = math.prod(about.ground_resolution) if about.ground_resolution else None
+    order = about.palette.names if about.palette else ()
     parts = {
-        split: _part([tile for tile in tiles if tile.split == split], shares, pixel)
+        split: _part(
+            [tile for tile in tiles if tile.split == split], {n: shares[n] for n in order if n in shares}, pixel
+        )
         for split, shares in shares_by_split(tiles).items()
     }
     return Summary(

@@ -86,7 +86,8 @@ def _header(summary: Summary) -> Markup:
             ("Classes", str(len(whole.shares)), ", ".join(list(whole.shares)[:3]) + ", ..." * (len(whole.shares) > 3))
         )
     if offsets.median is not None:
-        figures.append(("Median offset", f"{offsets.median:.1f} px", f"90 % below {offsets.ninetieth or 0:.1f} px"))
+        known = f"known in {offsets.confident:,} of {many(offsets.measured, 'tile')}"
+        figures.append(("Median offset", f"{offsets.median:.1f} px", known))
     key = (
         element("div", element("dt", name), element("dd", figure, element("small", of))) for name, figure, of in figures
     )

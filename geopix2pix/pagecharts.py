@@ -15,16 +15,12 @@ def splits_section(summary: Summary, palette: Palette | None) -> Markup:
     """How many tiles each split has, and which classes."""
     parts = summary.parts
     rows = [
-        (
-            _split(split),
-            f"{part.tiles:,}",
-            percent(part.tiles / summary.whole.tiles),
-            percent(part.known),
-            area(part.area),
-        )
+        (_split(split), f"{part.tiles:,}", percent(part.tiles / summary.whole.tiles), percent(part.known))
+        + ((area(part.area),) if part.area is not None else ())
         for split, part in parts.items()
     ]
-    counts = table("Tiles of each split", ("split", "tiles", "share", "known", "ground"), rows, range(1, 5))
+    head = ("split", "tiles", "share", "known") + (("ground",) if summary.whole.area is not None else ())
+    counts = table("Tiles of each split", head, rows, range(1, 5))
     if palette is None:
         return counts
     colors = {c.name: c.display for c in palette.classes}
