@@ -147,7 +147,7 @@ def _choices(palette: Palette | None, measured: bool) -> Markup:
         choices.append(element("span", "Share of", class_="of"))
         named = ((c, SHARES + i) for i, c in enumerate(palette.classes) if c.name in palette.knows)
         choices += [_choice(joined([swatch(c.display), c.name]), "q", at) for c, at in named]
-    return element("form", *choices, hidden="", autocomplete="off", aria_label="Colour the map by")
+    return element("form", *choices, hidden="", autocomplete="off", role="radiogroup", aria_label="Colour the map by")
 
 
 def _choice(text: str, scale: str, at: int) -> Markup:

@@ -60,7 +60,7 @@ def html_page(tileset: TileSet, odd: Sequence[Tile], others: Sequence[Tile]) -> 
         script_hash=_hash(script),
         body=joined([hidden, _header(summary), element("main", *parts), _footer(summary)]),
     )
-    return page.encode()
+    return page.encode(errors="replace")  # names of files need not be text
 
 
 def _template(kind: str) -> str:
