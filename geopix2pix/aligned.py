@@ -2,56 +2,35 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from affine import Affine
 
 from geopix2pix.averages import averaged
 from geopix2pix.errors import SceneError
 from geopix2pix.gdal import MAX_PIXELS
 from geopix2pix.geogrid import Bounds, GeoGrid
 from geopix2pix.grid import Window
-from geopix2pix.ground import Floats, full_turn, points_in
+from geopix2pix.ground import Floats, full_turn
 from geopix2pix.kernel import Kernel, rounded
 from geopix2pix.openfiles import OpenFiles, doubts_told_once
 from geopix2pix.raster import Patch
+from geopix2pix.sourcefile import SourceFile, check_agreement
 from geopix2pix.view import View
-from geopix2pix.warp import needed, stretches, warped
+from geopix2pix.warp import needed, warped
 
-MAX_FINER = 2048  # columns or rows of a file in one pixel of the grid: all of these are read at once for their mean
 SHOWN_AT_ONCE = 2**20  # pixels of the grid, ...
 READ_AT_ONCE = 2**22  # ... and of a file, for which memory is needed at one time
-ROUNDING = 1e-3  # so that twice as fine is twice as fine, however the resolutions were computed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
-    """One of the files, as its header describes it."""
-
-    path: Path
-    grid: GeoGrid
-    """Its pixels, or the means of them that are shown."""
-    extent: Window
-    """In these pixels."""
-    factors: tuple[int, int]
-    """Columns and rows of the file in one of these pixels."""
-    bounds: Bounds
-    """In the CRS of the view."""
-    names: tuple[str, ...]
-    dtype: str
-    identity: dict[str, Any]
 
 
 class AlignedView(View):
     """Several files on one grid: of those that are valid at a pixel, the first in their order shows.
 
-    A pixel that is valid in none shows what the nearest file, by bounds, is filled with. Files with at least two pixels
-    in one of the grid are reduced to means of whole pixels first, unless the kernel is `nearest`. For
-    one thread at a time.
+    A pixel that is valid in none shows what the nearest file, by bounds, is filled with. Files of which two or more
+    pixels lie in one of the grid are reduced to means of whole pixels first, unless the kernel is `nearest`. For one
+    thread at a time.
     """
 
     def __init__(
@@ -77,8 +56,8 @@ class AlignedView(View):
         self._open = OpenFiles(bands=bands, expand_colors=expand_colors, max_pixels=max_pixels)
         try:
             with doubts_told_once():
-                self._files = [self._described(Path(path)) for path in paths]
-            self._check_bands()
+                self._files = [SourceFile.of(self._open.reader(Path(path)), grid, kernel) for path in paths]
+            check_agreement(self._files)
         except BaseException:
             self.close()
             raise
@@ -101,19 +80,25 @@ class AlignedView(View):
         """
         data = np.zeros((len(self.names), window.height, window.width), self.dtype)
         valid = np.zeros((window.height, window.width), bool)
-        shown: dict[int, Patch] = {}
+        shown: dict[int, tuple[Window, Patch]] = {}
         for number in self._touching(window):
-            shown[number] = self._shown(self._files[number], window)
-            fresh = shown[number].valid & ~valid
-            data[:, fresh] = shown[number].data[:, fresh]
-            valid |= fresh
+            part = self._part(number, window)
+            patch = self._shown(self._files[number], part)
+            shown[number] = part, patch
+            rows, cols = part.shifted(-window.col, -window.row).slices
+            fresh = patch.valid & ~valid[rows, cols]
+            data[:, rows, cols][:, fresh] = patch.data[:, fresh]
+            valid[rows, cols] |= fresh
             if valid.all():
                 return Patch(data, valid)
-        nearest = self._nearest(window)
+        nearest = np.where(valid, -1, self._nearest(window))
         for number in np.unique(nearest[~valid]).tolist():
-            filled = shown[number] if number in shown else self._shown(self._files[number], window)
-            there = ~valid & (nearest == number)
-            data[:, there] = filled.data[:, there]
+            down, across = np.nonzero(nearest == number)
+            hole = _around(down, across).shifted(window.col, window.row)
+            if number not in shown or hole.intersection(shown[number][0]) != hole:
+                shown[number] = hole, self._shown(self._files[number], hole)
+            part, patch = shown[number]
+            data[:, down, across] = patch.data[:, down + window.row - part.row, across + window.col - part.col]
         return Patch(data, valid)
 
     def covers(self, window: Window) -> bool:
@@ -133,56 +118,7 @@ class AlignedView(View):
     def close(self) -> None:
         self._open.close()
 
-    def _described(self, path: Path) -> _File:
-        reader = self._open.reader(path)
-        grid, extent = GeoGrid.of(reader), reader.extent
-        try:
-            bounds = grid.bounds_in(self._grid.crs, extent)
-            across, down = self._factors(grid, extent)
-        except SceneError as error:
-            raise SceneError(f"{path}: cannot be shown on the grid: {error}") from error
-        return _File(
-            path=path,
-            grid=GeoGrid(crs=grid.crs, transform=grid.transform * Affine.scale(across, down)),
-            extent=Window(0, 0, -(-extent.width // across), -(-extent.height // down)),
-            factors=(across, down),
-            bounds=bounds,
-            names=reader.band_names,
-            dtype=reader.dtype,
-            identity=reader.identity(),
-        )
-
-    def _factors(self, grid: GeoGrid, extent: Window) -> tuple[int, int]:
-        """How many columns and rows of a file are averaged: those in a pixel of the grid at the middle of the file."""
-        middle = grid.transform * (extent.width / 2, extent.height / 2)
-        xs, ys = points_in(self._grid.crs, grid.crs, *np.array(middle)[:, None])
-        if self._kernel == "nearest" or np.isnan(xs[0]):
-            return 1, 1
-        col, row = ~self._grid.transform * (xs[0], ys[0])
-        pixel = Window(math.floor(col), math.floor(row), 1, 1)
-        wide, high = (float(stretch[0, 0]) for stretch in stretches(self._grid, pixel, grid.crs, grid.transform))
-        if max(wide, high) >= MAX_FINER:
-            raise SceneError(
-                f"{wide:.0f} x {high:.0f} of its pixels lie in one of the grid, the limit is {MAX_FINER}; choose a "
-                "resolution nearer to its own, or reduce it first with gdalwarp -r average"
-            )
-        return math.floor(wide + ROUNDING), math.floor(high + ROUNDING)
-
-    def _check_bands(self) -> None:
-        first = self._files[0]
-        for file in self._files:
-            if (len(file.names), file.dtype) != (len(first.names), first.dtype):
-                raise SceneError(
-                    f"{file.path} holds {len(file.names)} bands of {file.dtype}, {first.path} {len(first.names)} of "
-                    f"{first.dtype}; files that are shown together must agree: convert one, or choose `bands`"
-                )
-            if file.names != first.names and set(file.names) == set(first.names):
-                raise SceneError(
-                    f"{file.path} holds its bands in the order {', '.join(file.names)}, {first.path} in the order "
-                    f"{', '.join(first.names)}; bring them into one order"
-                )
-
-    def _shown(self, file: _File, window: Window) -> Patch:
+    def _shown(self, file: SourceFile, window: Window) -> Patch:
         """What one file shows, in as many pieces as memory asks for: pixels are the same in all of them."""
         many = window.width * window.height
         if many > SHOWN_AT_ONCE:
@@ -195,7 +131,7 @@ class AlignedView(View):
         data = patch.data if file.factors == (1, 1) else rounded(patch.data, self.dtype)
         return Patch(data, patch.valid)
 
-    def _in_halves(self, file: _File, window: Window) -> Patch:
+    def _in_halves(self, file: SourceFile, window: Window) -> Patch:
         if window.width >= window.height:
             axis, first = -1, window._replace(width=window.width // 2)
             second = window._replace(col=first.right, width=window.right - first.right)
@@ -205,7 +141,7 @@ class AlignedView(View):
         halves = [self._shown(file, half) for half in (first, second)]
         return Patch(*(np.concatenate(parts, axis=axis) for parts in zip(*halves, strict=True)))
 
-    def _read(self, file: _File, there: Window) -> Patch:
+    def _read(self, file: SourceFile, there: Window) -> Patch:
         if there.is_empty:
             return Patch(np.zeros((len(self.names), 0, 0), self.dtype), np.zeros((0, 0), bool))
         reader = self._open.reader(file.path)
@@ -218,6 +154,15 @@ class AlignedView(View):
         meets = (across < (right - left) / 2) & (down < (top - bottom) / 2)
         return [int(number) for number in np.flatnonzero(meets)]
 
+    def _part(self, number: int, window: Window) -> Window:
+        """The part of a window that lies within the bounds of a file."""
+        left, bottom, right, top = self._files[number].bounds
+        if self._turn is not None:
+            west, _, east, _ = self._grid.bounds(window)
+            turns = self._turn * round((west + east - left - right) / 2 / self._turn)
+            left, right = left + turns, right + turns
+        return self._grid.window((left, bottom, right, top)).intersection(window)
+
     def _nearest(self, window: Window) -> npt.NDArray[np.intp]:
         """For each pixel the file whose bounds are nearest, the first of several; shape (rows, cols)."""
         left, bottom, right, top = self._grid.bounds(window)
@@ -225,15 +170,18 @@ class AlignedView(View):
         possible = np.flatnonzero(from_middle <= from_middle.min() + math.hypot(right - left, top - bottom))
         cols, rows = window.col + np.arange(window.width) + 0.5, window.row + np.arange(window.height) + 0.5
         xs, ys = self._grid.places(cols, rows[:, None])
-        nearest, least = (
-            np.zeros((window.height, window.width), np.intp),
-            np.full((window.height, window.width), np.inf),
-        )
+        nearest, least = np.zeros(xs.shape, np.intp), np.full(xs.shape, np.inf)
         for number in possible:
             gap = np.hypot(*_gaps(self._bounds[number], xs, ys, self._turn))
             nearest = np.where(gap < least, number, nearest)
             least = np.minimum(gap, least)
         return nearest
+
+
+def _around(rows: npt.NDArray[np.intp], cols: npt.NDArray[np.intp]) -> Window:
+    """The smallest window around pixels."""
+    left, top = int(cols.min()), int(rows.min())
+    return Window(left, top, int(cols.max()) + 1 - left, int(rows.max()) + 1 - top)
 
 
 def _gaps(bounds: Floats, xs: Any, ys: Any, turn: float | None) -> tuple[Floats, Floats]:
