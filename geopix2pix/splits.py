@@ -224,7 +224,8 @@ def _pixels(tiles: Sequence[Tile]) -> npt.NDArray[np.float64]:
 def _shares(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The share of each class, from all pixels of some tiles or blocks."""
     known, *of_classes = pixels.sum(axis=1)
-    return np.array(of_classes) / max(known, 1.0)
+    found: npt.NDArray[np.float64] = np.array(of_classes) / max(float(known), 1.0)
+    return found
 
 
 def _footprints(tiles: Sequence[Tile]) -> Shapes:

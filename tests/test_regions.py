@@ -156,6 +156,8 @@ def test_a_jump_over_the_antimeridian_is_not_taken_for_a_way_round_the_world(tmp
         (shapely.box(-90, -85, 89, 85), UTM),
         (shapely.box(100, -10, 110, 10), UTM),
         (shapely.box(0, 80, 10, 95), MERCATOR),
+        (shapely.box(-125, 69, -124, 70), CRS.from_epsg(2056)),  # the projection folds: another place looks like it
+        (shapely.box(133, 50, 138, 55), CRS.from_epsg(5514)),
     ],
 )
 def test_what_a_crs_cannot_show_is_refused(tmp_path, area, crs):
@@ -348,6 +350,18 @@ def test_what_valid_pixels_surround_is_inside_and_several_files_are_one_area(tmp
     there = footprint(paths, DEGREES)
     points = shapely.points(np.column_stack(transform(UTM, DEGREES, [500_035, 500_120], [4_999_980, 4_999_980])))
     assert shapely.contains(there, points).tolist() == [True, False]
+
+
+def test_a_bay_behind_an_inlet_narrower_than_what_is_read_at_once_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(outline, "CELLS", 48)
+    monkeypatch.setattr(outline, "CHUNK", 16)
+    valid = np.ones((96, 96), bool)
+    valid[40:80, 30:80] = False
+    valid[:40, 50:62] = False
+    path = holed(tmp_path / "a.tif", valid, "nodata", crs=UTM, transform=ROTATED)
+    found = inside(footprint([path], UTM), ROTATED, 96, 96)
+    assert found[valid].all()
+    assert not found[44:76, 34:76].any()
 
 
 def test_of_a_scene_without_a_collar_only_the_border_is_read(tmp_path, monkeypatch):
