@@ -99,7 +99,7 @@ def _dashed(lines: Any, pattern: Floats) -> Any:
         for start, end in zip(*((repeats + ticks).ravel() for ticks in starts), strict=True):
             if start < at[-1]:
                 dashes.append(_stretch(points, at, start, min(end, at[-1])))
-    return shapely.multilinestrings(dashes)
+    return shapely.multilinestrings(dashes) if dashes else shapely.MultiLineString()
 
 
 def _stretch(points: Floats, at: Floats, start: float, end: float) -> Any:
