@@ -69,6 +69,10 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 )
 @click.option("--zoom", type=click.IntRange(0, 30), help="Of web-map tiles; the default fits the resolution.")
 @click.option("--cache", type=options.FILE, help="A folder that keeps downloaded tiles.")
+@click.option(
+    "--parallel", type=click.IntRange(1, 16), default=4, show_default=True, help="Requests to a tile server at once."
+)
+@click.option("--proxy", default="", help="URL of a proxy for a tile server; those of the system are not used.")
 @click.option("--attribution", "attributions", multiple=True, help="Whom the makers of the data want to be named.")
 @click.option("--bands", callback=options.numbers(int, "1,2,3"), help="Bands of the source, such as 4,3,2.")
 @click.option("--size", type=int, default=256, show_default=True, help="Side of a tile in pixels.")

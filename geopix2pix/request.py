@@ -11,6 +11,7 @@ from geopix2pix.errors import ConfigError
 from geopix2pix.geogrid import Bounds
 
 Misaligned = Literal["keep", "reject", "shift"]
+Origin = Literal["crs", "source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class Request:
     """Of the grid; that of the source by default, unless it is in degrees."""
     resolution: float | None = None
     """Sides of a pixel of the grid in units of its CRS; that of the source by default."""
-    origin: Literal["crs", "source"] = "crs"
+    origin: Origin = "crs"
     """Where pixel corners lie: at whole multiples of the resolution, or where those of the source do."""
     zoom: int | None = None
     """Of web-map tiles."""

@@ -20,6 +20,7 @@ from geopix2pix import __version__
 
 ROOT = Path(__file__).parents[1]
 WORK = ["--progress", "--stop-on-eof", "--debug", "--help"]
+SPLIT = ["--by", "--block", "--buffer", "--shares", "--seed", "--zones", "--validation", "--test"]
 OPTIONS = {
     "translate": [
         "--model", "--device", "--batch", "--window", "--overlap", "--bands", "--scaling", "--threads", "--max-pixels",
@@ -31,6 +32,21 @@ OPTIONS = {
         "--l1-weight", "--class-weight", "--encoder", "--norm", "--encoder-weights",
         "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
     ],
+    "tiles build": [
+        "--source", "--target", "--vectors", "--style", "--layer", "--palette", "--knows", "--tolerance", "--region",
+        "--bounds", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy", "--attribution",
+        "--bands", "--size", "--overlap", "--coverage", "--misaligned", "--max-offset", *SPLIT, "--workers", "--output",
+        "--overwrite", *WORK,
+    ],
+    "tiles split": [*SPLIT, *WORK],
+    "tiles inspect": [
+        "--page", "--sheet", "--count", "--worst", "--seed", "--json", "--overwrite", "--debug", "--help"
+    ],
+    "tiles import": [
+        "--source", "--target", "--layout", "--palette", "--tolerance", "--size", "--overlap", "--coverage", *SPLIT,
+        "--output", "--overwrite", *WORK,
+    ],
+    "tiles export": ["--layout", "--targets", *WORK],
     "model info": ["--json", "--debug", "--help"],
     "sample": ["--seed", "--size", "--overwrite", *WORK],
     "doctor": ["--json", "--debug", "--help"],
@@ -109,11 +125,19 @@ def test_options_are_those_of_the_table() -> None:
 def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
     from geopix2pix.device import DeviceName
+    from geopix2pix.exporting import ExportLayout, Targets
     from geopix2pix.pairs import Layout
+    from geopix2pix.partition import By
+    from geopix2pix.request import Misaligned, Origin
 
     assert set(options.PRESETS) == set(PRESETS)
     assert set(options.LAYOUTS) == set(get_args(Layout))
     assert set(options.DEVICES) == set(get_args(DeviceName))
+    assert set(options.SPLITS_BY) == set(get_args(By))
+    assert set(options.ORIGINS) == set(get_args(Origin))
+    assert set(options.MISALIGNED) == set(get_args(Misaligned))
+    assert set(options.EXPORT_LAYOUTS) == set(get_args(ExportLayout))
+    assert set(options.EXPORT_TARGETS) == set(get_args(Targets))
 
 
 def test_train_options_are_fields_of_the_configuration() -> None:
@@ -128,7 +152,9 @@ def test_train_options_are_fields_of_the_configuration() -> None:
     }
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["translate", "--help"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [[["--help"], ["--version"], *([command, "--help"] for command in ("translate", "train", "tiles"))]
+)
 def test_help_loads_neither_torch_nor_rasterio(arguments: Sequence[str]) -> None:
     code = (
         "import sys\n"
