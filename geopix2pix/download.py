@@ -89,6 +89,7 @@ class Server:
         self._pool = _pool(network)
         self._closed = Signal()
         self._silent_until = 0.0
+        self._why = ""
 
     def fetch(self, tile: mercantile.Tile) -> bytes:
         """The picture of a tile; no bytes where the server has none.
@@ -106,7 +107,8 @@ class Server:
                 failure = error
             if failure.wait > network.longest_pause:
                 found = f"{failure} and asks to be left alone for {failure.wait:.0f} s"
-                raise FinalError(_told(url, found, "go on later"))
+                self._end(_told(url, found, "go on later"))
+                raise FinalError(self._why)
             if failure.wait:
                 self._silent_until = monotonic() + failure.wait
             elif attempt < network.retries:
@@ -115,12 +117,17 @@ class Server:
 
     def close(self) -> None:
         """End all waiting; requests that are under way come to nothing."""
-        self._closed.set()
+        self._end(f"{self.name}: the download was ended; go on later")
         self._pool.clear()
+
+    def _end(self, why: str) -> None:
+        """Make no further request; all threads tell why."""
+        self._why = self._why or why
+        self._closed.set()
 
     def _wait(self, seconds: float) -> None:
         if self._closed.wait(max(seconds, 0.0)):
-            raise FinalError(f"{self.name}: the download was ended; go on later")
+            raise FinalError(self._why)
 
     def _picture(self, url: str) -> bytes:
         from urllib3.exceptions import HTTPError, LocationValueError, SSLError
@@ -176,14 +183,14 @@ class Server:
             remedy = "check key and terms of use" if response.status in (401, 402, 403) else "check the URL"
             raise DownloadError(_told(url, f"{answer} and {excerpt(body)}", remedy))
         try:
-            if driver_of(unpacked(body, url)) is None:
+            if driver_of(unpacked(body, masked(url))) is None:
                 found = f"a picture is needed, the server sends {excerpt(body)} ({kind})"
                 raise DownloadError(_told(url, found, "open it in a browser to see what it wants"))
-            decoded(body, url)
+            decoded(body, masked(url))
         except DamagedError as error:
             raise PassingError("sends a picture that is not whole") from error
         except RasterError as error:
-            raise DownloadError(masked(str(error))) from error
+            raise DownloadError(str(error)) from error
         return body
 
 
@@ -232,4 +239,4 @@ def _joined(url: str, location: str) -> str:
 
 
 def _told(url: str, found: str, remedy: str) -> str:
-    return masked(f"{url}: {found}; {remedy}")
+    return f"{masked(url)}: {masked(found)}; {remedy}"

@@ -134,7 +134,7 @@ class SlippyView(View):
         """
         tiles = self._tiles(windows)
         fetched = self._fetch(tiles, progress)
-        if tiles and fetched.absent == len(tiles):
+        if tiles and not any(map(self._pyramid.has, tiles)):
             what = f"has none of the {len(tiles)} tiles at zoom {self.level.zoom}"
             raise DownloadError(f"{self._pyramid.name}: {what}; check the region, or choose a coarser zoom")
         return fetched
