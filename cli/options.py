@@ -19,6 +19,8 @@ ORIGINS = ("crs", "source")
 MISALIGNED = ("keep", "reject", "shift")
 EXPORT_LAYOUTS = ("folders", "side-by-side")
 EXPORT_TARGETS = ("maps", "classes")
+FORMS = ("cog", "gtiff")
+COMPRESSIONS = ("deflate", "zstd", "lzw")
 
 FILE = click.Path(path_type=Path)  # whether it exists is checked by the library, for every way of use
 

@@ -34,6 +34,19 @@ def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> 
     help="How the scene's values become what the model saw: as it says itself, between the scene's own 2nd and "
     "98th percentile, or between two values.",
 )
+@click.option("--region", type=options.FILE, help="Translate only inside the polygons of this vector file.")
+@click.option(
+    "--bounds", callback=options.numbers(float, "LEFT,BOTTOM,RIGHT,TOP", count=4), help="Only inside this rectangle."
+)
+@click.option("--bounds-crs", help="What --bounds is given in, such as EPSG:4326; the default is the scene's CRS.")
+@click.option("--classes", type=options.FILE, help="Write the indices of the classes as a GeoTIFF, too.")
+@click.option("--confidence", type=options.FILE, help="Write the probability of each pixel's class in percent, too.")
+@click.option(
+    "--format", "form", type=click.Choice(options.FORMS), default="cog", show_default=True, help="Of all GeoTIFFs."
+)
+@click.option(
+    "--compress", type=click.Choice(options.COMPRESSIONS), default="deflate", show_default=True, help="Likewise."
+)
 @options.threads
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger scenes.")
 @click.option("--seam-report", type=options.FILE, help="Measure the seams of this scene and write them as JSON.")
@@ -43,8 +56,8 @@ def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> 
 def translate(scene: Path, out: Path, *, report: Report, max_pixels: int | None, **values: Any) -> None:
     """Translate the raster SCENE and write OUT, a cloud-optimised GeoTIFF on the same grid.
 
-    What is not valid in the scene is masked in the result. When it was stopped or killed, the same command goes on
-    where it was.
+    What is not valid in the scene is masked in the result, and so is what lies outside of the region. When it was
+    stopped or killed, the same command goes on where it was. All results appear together when all is done.
     """
     from geopix2pix import translate
 

@@ -1,5 +1,6 @@
 """From row bands to one file: GDAL copies a mosaic of the parts, and what it wrote is read back and compared."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement
@@ -31,7 +32,7 @@ def assemble(path: Path, spec: OutputSpec, parts: Sequence[tuple[RowBand, Path]]
     total = len(parts) + 1
     progress(Event("assemble", 0, total, "steps"))
     mosaic = path.with_suffix(".vrt")
-    ElementTree(_mosaic(spec, parts)).write(mosaic, encoding="utf-8")
+    ElementTree(_mosaic(mosaic.parent, spec, parts)).write(mosaic, encoding="utf-8")
     options = {"COMPRESS": spec.compress, "BIGTIFF": "IF_SAFER", "PREDICTOR": PREDICTORS[spec.resampling]}
     if spec.driver == "COG":
         options |= {"BLOCKSIZE": str(BLOCK), "OVERVIEW_RESAMPLING": spec.resampling}
@@ -49,24 +50,30 @@ def assemble(path: Path, spec: OutputSpec, parts: Sequence[tuple[RowBand, Path]]
     progress(Event("assemble", total, total, "steps"))
 
 
-def _mosaic(spec: OutputSpec, parts: Sequence[tuple[RowBand, Path]]) -> Element:
-    """A VRT of the parts, with all that the finished file shall say of itself."""
+def _mosaic(folder: Path, spec: OutputSpec, parts: Sequence[tuple[RowBand, Path]]) -> Element:
+    """A VRT in `folder` of the parts, with all that the finished file shall say of itself."""
     root = Element("VRTDataset", rasterXSize=str(spec.width), rasterYSize=str(spec.height))
     _add_georeference(root, spec.georeference)
     metadata = SubElement(root, "Metadata")
     for key, value in sorted(spec.tags.items()):
         SubElement(metadata, "MDI", key=key).text = value
     data_type = typename_fwd[dtype_rev[spec.dtype]]
-    colors = COLORS[spec.colorinterp]
+    colors = ("Palette",) if spec.colors else COLORS[spec.colorinterp]
     for index in range(spec.bands):
         band = SubElement(root, "VRTRasterBand", dataType=data_type, band=str(index + 1))
         if spec.band_names:
             SubElement(band, "Description").text = spec.band_names[index]
+        if spec.nodata is not None:
+            SubElement(band, "NoDataValue").text = str(spec.nodata)
         SubElement(band, "ColorInterp").text = colors[index] if index < len(colors) else "Undefined"
-        _add_sources(band, str(index + 1), spec, parts)
-    if any(band.invalid for band, _ in parts):
+        if spec.colors:
+            table = SubElement(band, "ColorTable")
+            for red, green, blue in spec.colors:
+                SubElement(table, "Entry", c1=str(red), c2=str(green), c3=str(blue), c4="255")
+        _add_sources(band, str(index + 1), folder, spec, parts)
+    if spec.nodata is None and any(band.invalid for band, _ in parts):
         mask = SubElement(SubElement(root, "MaskBand"), "VRTRasterBand", dataType="Byte")
-        _add_sources(mask, "mask,1", spec, parts)
+        _add_sources(mask, "mask,1", folder, spec, parts)
     return root
 
 
@@ -83,12 +90,14 @@ def _add_georeference(root: Element, georeference: Georeference) -> None:
             SubElement(points, "GCP", {"Id": gcp.id or ""} | {axis: repr(float(v)) for axis, v in place.items()})
 
 
-def _add_sources(band: Element, source_band: str, spec: OutputSpec, parts: Sequence[tuple[RowBand, Path]]) -> None:
+def _add_sources(
+    band: Element, source_band: str, folder: Path, spec: OutputSpec, parts: Sequence[tuple[RowBand, Path]]
+) -> None:
     for part, path in parts:
         if part.height == 0:
             continue
         source = SubElement(band, "SimpleSource")
-        SubElement(source, "SourceFilename", relativeToVRT="1").text = path.name
+        SubElement(source, "SourceFilename", relativeToVRT="1").text = os.path.relpath(path, folder)
         SubElement(source, "SourceBand").text = source_band
         size = {"xSize": str(spec.width), "ySize": str(part.height)}
         SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0"} | size)

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from geopix2pix.errors import GeoPix2PixError, GeoPix2PixWarning, OutputError
 from geopix2pix.files import replacing
 from geopix2pix.gdal import PROGRAMMING_MISTAKES, environment, reason
+from geopix2pix.palette import RGB
 from geopix2pix.raster import Georeference
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
@@ -40,6 +43,12 @@ class OutputSpec:
     """How overviews are made: `nearest` for classes, `average` for quantities."""
     driver: Driver = "COG"
     compress: Compression = "deflate"
+    nodata: int | None = None
+    """What pixels without data hold, and no other; without it they are 0, and a mask tells them from others."""
+    classes: tuple[str, ...] = ()
+    """What the values 0, 1, ... of the only band mean."""
+    colors: tuple[RGB, ...] = ()
+    """Their colours."""
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values, to tell one specification from another."""
@@ -48,6 +57,18 @@ class OutputSpec:
             "tags": dict(self.tags),
             "georeference": _json(self.georeference),
         }
+
+    @property
+    def raw_bytes(self) -> int:
+        """The size of its pixels before they are compressed."""
+        return self.width * self.height * self.bands * np.dtype(self.dtype).itemsize
+
+
+class Product(NamedTuple):
+    """A raster that is to be written, and where."""
+
+    path: Path
+    spec: OutputSpec
 
 
 def _json(georeference: Georeference) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
+from rasterio.windows import Window as RasterioWindow
 
 from geopix2pix.bands import color_table
 from geopix2pix.gdal import MAX_PIXELS, guarded, open_dataset
+from geopix2pix.grid import Window
 
 SIDE = 1024  # pixels of the longer side of each half: a screen shows both
 GUTTER = 16
@@ -19,17 +21,19 @@ STRETCH = (2, 98)  # percentiles of what is not stored in eight bits
 Picture = npt.NDArray[np.uint8]
 
 
-def side_by_side(source: Path, result: Path, bands: Sequence[int], max_pixels: int = MAX_PIXELS) -> bytes:
+def side_by_side(
+    source: Path, result: Path, bands: Sequence[int], extent: Window, max_pixels: int = MAX_PIXELS
+) -> bytes:
     """A PNG of the `bands` (1-based, the first three or the first one) of a scene on the left, its map on the right.
 
-    What is masked in the result is white on both sides.
+    `extent` is the window of the scene that the map shows. What is masked in the result is white on both sides.
 
     Raises:
         RasterError: one of them cannot be read.
     """
     shown = list(bands[:3]) if len(bands) >= 3 else [bands[0]] * 3
-    left, _ = _decimated(source, shown, max_pixels)
-    right, valid = _decimated(result, None, max_pixels)
+    right, valid = _decimated(result, None, None, max_pixels)
+    left, _ = _decimated(source, shown, extent, max_pixels)
     for picture in (left, right):
         picture[:, ~valid] = 255
     gutter = np.full((3, left.shape[1], GUTTER), 255, np.uint8)
@@ -41,14 +45,18 @@ def side_by_side(source: Path, result: Path, bands: Sequence[int], max_pixels: i
         return bytes(file.read())
 
 
-def _decimated(path: Path, bands: Sequence[int] | None, max_pixels: int) -> tuple[Picture, npt.NDArray[np.bool_]]:
-    """At most `SIDE` pixels a side of a raster as red, green and blue, and where it is valid."""
+def _decimated(
+    path: Path, bands: Sequence[int] | None, extent: Window | None, max_pixels: int
+) -> tuple[Picture, npt.NDArray[np.bool_]]:
+    """At most `SIDE` pixels a side of a window of a raster as red, green and blue, and where it is valid."""
     with open_dataset(path, max_pixels=max_pixels) as dataset, guarded(path, "make a preview of it"):
-        shrink = min(1.0, SIDE / max(dataset.width, dataset.height))
-        shape = max(1, round(dataset.height * shrink)), max(1, round(dataset.width * shrink))
+        where = Window(0, 0, dataset.width, dataset.height) if extent is None else extent
+        shrink = min(1.0, SIDE / max(where.width, where.height))
+        shape = max(1, round(where.height * shrink)), max(1, round(where.width * shrink))
         indexes = bands or (dataset.indexes[:3] if dataset.count >= 3 else [1, 1, 1])
-        data = dataset.read(indexes, out_shape=(3, *shape), resampling=Resampling.nearest)
-        valid = dataset.dataset_mask(out_shape=shape) != 0
+        window = RasterioWindow(*where)
+        data = dataset.read(indexes, out_shape=(3, *shape), window=window, resampling=Resampling.nearest)
+        valid = dataset.dataset_mask(out_shape=shape, window=window) != 0
         if (colors := color_table(dataset)) is not None:
             data = colors[:3, data[0]]
     return _eight_bits(data, valid), valid

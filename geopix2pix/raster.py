@@ -121,8 +121,10 @@ class RasterReader:
     def extent(self) -> Window:
         return Window(0, 0, self.width, self.height)
 
-    def read(self, window: Window) -> Patch:
+    def read(self, window: Window, *, fill_empty: bool = True) -> Patch:
         """The data of a window, which may reach any distance outside the scene, and where they are real.
+
+        With `fill_empty` false a window without a valid pixel shows what the file holds, and is read only once.
 
         Raises:
             RasterError: the file is truncated or damaged there.
@@ -131,7 +133,7 @@ class RasterReader:
         seen_rows, seen_cols = reflect(rows, self.height), reflect(cols, self.width)
         left, top = int(seen_cols.min()), int(seen_rows.min())
         seen = Window(left, top, int(seen_cols.max()) + 1 - left, int(seen_rows.max()) + 1 - top)
-        data, valid = self._filled(seen)
+        data, valid = self._filled(seen, fill_empty)
         if seen == window:
             return Patch(data, valid)
         inside = (seen_rows == rows)[:, None] & (seen_cols == cols)
@@ -176,10 +178,10 @@ class RasterReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _filled(self, window: Window) -> Patch:
+    def _filled(self, window: Window, fill_empty: bool) -> Patch:
         """A window inside the scene, without holes."""
         data, valid = self._stored(window)
-        if valid.all():
+        if valid.all() or not (fill_empty or valid.any()):
             return Patch(data, valid)
         around = window.padded(FILL_RADIUS).intersection(self.extent)
         near, known = self._stored(around)

@@ -70,19 +70,20 @@ class RowBandWriter:
         self._widths: list[int] = []
         self._invalid = 0
         self._digest = sha256()
+        self._nothing = spec.nodata or 0
         size = {"width": spec.width, "height": height, "count": spec.bands, "dtype": spec.dtype}
         with unreferenced_allowed():
             self._dataset = rasterio.open(path, "w", sharing=False, **FORMAT, **NO_COLORS, **COMPRESSION, **size)
 
     def write(self, window: Window, data: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
-        """Add the next rectangle. Where it is not valid zeros are written."""
+        """Add the next rectangle. Where it is not valid the nodata value is written, or zeros if there is none."""
         expected = Window(sum(self._widths), self._top, window.width, self._height)
         shape = (self._dataset.count, window.height, window.width)
         assert window == expected, f"{window} was given, expected {expected}"
         assert data.shape == shape and valid.shape == shape[1:], f"{data.shape}, {valid.shape} for {window}"
         assert data.dtype == self._dataset.dtypes[0], f"{data.dtype} was given, expected {self._dataset.dtypes[0]}"
         where = RasterioWindow(window.col, 0, window.width, window.height)
-        masked = np.where(valid, data, data.dtype.type(0))
+        masked = np.where(valid, data, data.dtype.type(self._nothing))
         self._dataset.write(masked, window=where)
         self._dataset.write_mask(valid, window=where)
         self._digest.update(_bytes(masked, valid))

@@ -1,9 +1,8 @@
 """RasterWriter: a raster in row bands, which a kill does not lose and a failure does not leave half written."""
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
-from hashlib import sha256
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,14 +10,28 @@ from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from geopix2pix.assembly import assemble
 from geopix2pix.errors import Cancelled, GeoPix2PixWarning, OutputError
 from geopix2pix.files import put_in_place, sync
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line, append_line, differences, read_journal, start_journal
-from geopix2pix.output import SIDECARS, OutputSpec, check_space, check_target, writing
+from geopix2pix.output import SIDECARS, OutputSpec, Product, check_space, check_target, writing
+from geopix2pix.parts import (
+    Row,
+    bands_of,
+    checksum,
+    empty,
+    is_whole,
+    locked,
+    parts_of,
+    remove,
+    rows_in,
+    shard_folder,
+    suffix,
+    unlink,
+)
 from geopix2pix.progress import Progress, silent
 from geopix2pix.rowband import RowBand, RowBandWriter
 
@@ -27,42 +40,63 @@ NEEDED_SHARE = 0.25
 """Room that is asked for, as a share of the raw pixels: less than pictures take, parts and result together, and more
 than maps, which shrink to a tenth. A disk that fills up later is noticed then."""
 
+Derive = Callable[[Path, Sequence[Path]], Sequence[tuple[Path, Path]]]
+"""Makes further results, given a folder to make them in and the finished rasters: which file is to get which name."""
+
 
 class RasterWriter:
-    """A raster that is being written; a context manager.
+    """Rasters of one size that are being written side by side; a context manager.
 
-    Row bands go to part files in the folder OUT.part beside the target, with a journal. `assemble` makes one file of
-    them and gives it the target's name; until then the target is not touched. A run that was killed, cancelled or
+    Row bands go to part files in a folder, OUT.part beside the first target, with a journal. `assemble` makes one file
+    of them for each raster and gives it its name; until then no target is touched. A run that was killed, cancelled or
     interrupted goes on after its last finished row when it is started again with equal arguments. Any other failure
     removes the folder.
+
+    A writer for some `rows` only does a share of the work: its folder, OUT.rows-FIRST-END.part, stays when it is left,
+    and another writer takes it over with `adopt`.
     """
 
     carry: npt.NDArray[Any] | None
     """What the blender carries from the last finished row to the next one; None before the first."""
 
     def __init__(
-        self, path: Path | str, spec: OutputSpec, *, parameters: Mapping[str, Any], overwrite: bool = False
+        self,
+        path: Path | str,
+        spec: OutputSpec,
+        *,
+        parameters: Mapping[str, Any],
+        beside: Sequence[Product] = (),
+        rows: range | None = None,
+        top: int = 0,
+        overwrite: bool = False,
     ) -> None:
-        """Begin to write `path`, or go on with it.
+        """Begin to write `path`, and the rasters `beside` it, or go on with them.
 
-        `parameters` are JSON values: all that determines the bytes of the result beside `spec`.
+        `parameters` are JSON values: all that determines the bytes of the results beside their specifications. `rows`
+        are the rows of windows to write if not all, `top` is the row of pixels that the first of them begins with.
 
         Raises:
-            OutputError: the target may not be replaced, its folder is not writable or has no room, or another process
+            OutputError: a target may not be replaced, its folder is not writable or has no room, or another process
                 is writing it.
         """
-        self.path, self._spec = Path(path), spec
-        self._folder = self.path.with_name(f"{self.path.name}.part")
+        self.path, self._products, self._top = Path(path), (Product(Path(path), spec), *beside), top
+        self._shard = rows
+        self._folder = shard_folder(self.path, rows)
         self._journal = self._folder / "journal.jsonl"
         self._lock = FileLock(self._folder / "lock")
-        self._bands: list[RowBand] = []
-        self._open_band: RowBandWriter | None = None
+        self._rows: list[Row] = []
+        self._open_bands: list[RowBandWriter] = []
         self.carry = None
-        check_target(self.path, overwrite=overwrite)
+        for product in self._products:
+            check_target(product.path, overwrite=overwrite)
+        header: Line = {"format": FORMAT, "spec": spec.to_json(), "parameters": dict(parameters)}
+        if beside:
+            header["beside"] = [{"name": name.name, "spec": other.to_json()} for name, other in beside]
+        self._header: Line = json.loads(json.dumps(header))  # as it will be read again: lists for tuples
         with writing(self.path):
             self._acquire()
             try:
-                self._begin({"format": FORMAT, "spec": spec.to_json(), "parameters": dict(parameters)})
+                self._begin()
             except BaseException as error:
                 self._leave(error)
                 raise
@@ -70,17 +104,20 @@ class RasterWriter:
     @property
     def finished_rows(self) -> int:
         """Rows of windows that are finished; those of an earlier run were read back and compared."""
-        return len(self._bands)
+        return len(self._rows)
 
     @property
     def is_empty(self) -> bool:
         """Whether no finished row holds a valid pixel."""
-        return all(band.invalid == band.height * sum(band.widths) for band in self._bands)
+        return all(band.invalid == band.height * sum(band.widths) for (band, *_), _ in self._rows)
 
-    def write(self, window: Window, data: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
+    def write(
+        self, window: Window, data: npt.NDArray[Any], valid: npt.NDArray[np.bool_], *beside: npt.NDArray[Any]
+    ) -> None:
         """Add a rectangle of the scene: those of one row from left to right, all of one height, from top to bottom.
 
-        `data` has shape (bands, rows, cols) and the dtype of the specification; what is not `valid` is masked and 0.
+        `data` has shape (bands, rows, cols) and the dtype of the specification; what is not `valid` is masked and 0, or
+        nodata. `beside` are the data of the other rasters, likewise.
 
         Raises:
             OutputError: the disk is full or broken.
@@ -89,9 +126,11 @@ class RasterWriter:
         if window.is_empty:
             return
         with writing(self.path):
-            if self._open_band is None:
-                self._open_band = RowBandWriter(self._part(len(self._bands)), self._spec, self._bottom, window.height)
-            self._open_band.write(window, data, valid)
+            if not self._open_bands:
+                for part, product in zip(self._parts(len(self._rows)), self._products, strict=True):
+                    self._open_bands.append(RowBandWriter(part, product.spec, self._bottom, window.height))
+            for band, values in zip(self._open_bands, (data, *beside), strict=True):
+                band.write(window, values, valid)
 
     def finish_row(self, carry: npt.NDArray[Any]) -> None:
         """Commit a row of windows and what the blender carries to the next; both have reached the disk on return.
@@ -100,35 +139,72 @@ class RasterWriter:
             OutputError: the disk is full or broken.
             AssertionError: the rectangles of the row do not reach the right border.
         """
+        row = len(self._rows)
         with writing(self.path):
-            if self._open_band is None:
-                band = RowBand(top=self._bottom, height=0, widths=(), invalid=0, checksum="")
-            else:
-                band = self._open_band.finish()
-            self._open_band = None
-            row = len(self._bands)
+            bands = tuple(band.finish() for band in self._open_bands)
+            if not bands:
+                bands = (RowBand(top=self._bottom, height=0, widths=(), invalid=0, checksum=""),) * len(self._products)
+            self._open_bands = []
             np.save(self._carry_file(row), carry, allow_pickle=False)
             sync(self._carry_file(row))
-            append_line(self._journal, {"band": band.to_json(), "carry": _checksum(self._carry_file(row))})
+            line: Line = {"band": bands[0].to_json(), "carry": checksum(self._carry_file(row))}
+            if bands[1:]:
+                line["beside"] = [band.to_json() for band in bands[1:]]
+            append_line(self._journal, line)
             self._carry_file(row - 1).unlink(missing_ok=True)
-        self._bands.append(band)
+        self._rows.append(Row(bands, self._parts(row)))
         self.carry = carry
 
-    def assemble(self, progress: Progress = silent) -> None:
-        """Put the finished raster in the target's place and remove the parts; a stale sidecar of the target goes too.
+    @contextmanager
+    def adopt(self, shards: Sequence[range], total: int) -> Iterator[None]:
+        """A context in which the finished rows, `total` of them, are those of other writers for the same result.
+
+        Their folders are removed when it ends without an error.
+
+        Raises:
+            OutputError: a row is missing or damaged, belongs to another result, or is being written.
+        """
+        adopted: dict[int, Row] = {}
+        locks = []
+        try:
+            for shard in shards:
+                folder = shard_folder(self.path, shard)
+                locks.append(locked(FileLock(folder / "lock"), folder))
+                adopted = dict(enumerate(rows_in(folder, self._header), shard.start)) | adopted
+            if missing := sorted(set(range(total)) - adopted.keys()):
+                found = f"{len(missing)} of {total} rows of its windows, the first is {missing[0]}, were not computed"
+                raise OutputError(f"{self.path}: {found}; run their shards first")
+            self._rows = [adopted[row] for row in range(total)]
+            yield
+        finally:
+            for lock in locks:
+                lock.release()
+        for shard in shards:
+            remove(shard_folder(self.path, shard))
+
+    def assemble(self, progress: Progress = silent, derive: Derive | None = None) -> None:
+        """Put the finished rasters in their places and remove the parts; a stale sidecar of a target goes too.
+
+        What `derive` makes of them is put in place with them, before the first of them, the last one to appear.
 
         Raises:
             OutputError: the disk is full or broken.
             AssertionError: the finished rows do not reach the lower border.
         """
-        assert self._bottom == self._spec.height, f"{self._bottom} of {self._spec.height} rows were written"
+        height = self._products[0].spec.height
+        assert self._bottom == height, f"{self._bottom} of {height} rows were written"
         with writing(self.path):
-            finished = self._folder / "finished.tif"
-            parts = [(band, self._part(row)) for row, band in enumerate(self._bands)]
-            assemble(finished, self._spec, parts, progress)
-            put_in_place(finished, self.path)
-            for suffix in SIDECARS:
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            finished = []
+            for number, product in enumerate(self._products):
+                finished.append(self._folder / f"finished{suffix(number)}.tif")
+                parts = [(bands[number], files[number]) for bands, files in self._rows]
+                assemble(finished[-1], product.spec, parts, progress)
+            derived = [] if derive is None else derive(self._folder, finished)
+        with writing(self.path):
+            targets = [product.path for product in self._products]
+            self._remove_sidecars()
+            for file, target in [*derived, *reversed(list(zip(finished, targets, strict=True)))]:
+                put_in_place(file, target)
             self._remove()
 
     def __enter__(self) -> "RasterWriter":
@@ -139,20 +215,25 @@ class RasterWriter:
 
     def _leave(self, error: BaseException | None) -> None:
         """Let go of the target: nothing stays of a failure, everything of a run that was stopped."""
-        if self._open_band is not None:
+        for band in self._open_bands:
             with suppress(OutputError), writing(self.path):  # what is being written is thrown away
-                self._open_band.close()
+                band.close()
         if isinstance(error, Exception) and not isinstance(error, Cancelled):
             self._remove()
         else:
             self._lock.release()
 
+    def _remove_sidecars(self) -> None:
+        for product in self._products:
+            for ending in SIDECARS:
+                product.path.with_name(product.path.name + ending).unlink(missing_ok=True)
+
     @property
     def _bottom(self) -> int:
-        return self._bands[-1].top + self._bands[-1].height if self._bands else 0
+        return self._rows[-1].bands[0].top + self._rows[-1].bands[0].height if self._rows else self._top
 
-    def _part(self, row: int) -> Path:
-        return self._folder / f"row-{row:05}.tif"
+    def _parts(self, row: int) -> tuple[Path, ...]:
+        return parts_of(self._folder, row, len(self._products))
 
     def _carry_file(self, row: int) -> Path:
         return self._folder / f"carry-{row:05}.npy"
@@ -162,51 +243,38 @@ class RasterWriter:
         own = {self._journal.name, "journal.new", "lock"}
         if not self._journal.exists() and any(file.name not in own for file in self._folder.iterdir()):
             raise OutputError(f"{self._folder}: is needed for the parts, but holds other files; move them away")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise OutputError(f"{self.path}: another process is writing it; wait for it or stop it") from None
+        locked(self._lock, self.path)
 
-    def _begin(self, header: Line) -> None:
-        header = json.loads(json.dumps(header))  # as it will be read again: lists for tuples
-        lines = read_journal(self._journal)
+    def _begin(self) -> None:
+        lines, header = read_journal(self._journal), self._header
+        if self._shard is not None:
+            header = header | {"rows": [self._shard.start, self._shard.stop]}
         if lines and lines[0] != header:
             changed = "; ".join(f"{difference:.200}" for difference in differences(lines[0], header)[:3])
             found = f"holds parts of another run: {changed}"
             warn(f"{self._folder}: {found}; starting anew", GeoPix2PixWarning, stacklevel=3)
         if lines[:1] == [header]:
             self._resume(lines[1:])
-        if not self._bands:
-            size = self._spec.width * self._spec.height * self._spec.bands * np.dtype(self._spec.dtype).itemsize
-            check_space(self.path, int(NEEDED_SHARE * size))
-        start_journal(self._journal, [header, *lines[1 : 1 + len(self._bands)]])  # first: it tells that all is ours
-        kept = {self._part(row) for row in range(len(self._bands))} | {self._carry_file(len(self._bands) - 1)}
+        if not self._rows:
+            check_space(self.path, int(NEEDED_SHARE * sum(product.spec.raw_bytes for product in self._products)))
+        start_journal(self._journal, [header, *lines[1 : 1 + len(self._rows)]])  # first: it tells that all is ours
+        kept = {part for row in self._rows for part in row.parts} | {self._carry_file(len(self._rows) - 1)}
         for file in self._folder.iterdir():
             if file not in kept and file != self._journal and file.name != "lock":
-                file.unlink()
+                unlink(file)
 
     def _resume(self, lines: list[Line]) -> None:
         """Take over the finished rows of an earlier run, if the disk really holds all of them."""
-        bands = [RowBand.from_json(line["band"]) for line in lines]
-        whole = all(band.is_in(self._part(row), 0) for row, band in enumerate(bands))
-        carry = self._carry_file(len(bands) - 1)
-        if bands and whole and carry.exists() and _checksum(carry) == lines[-1]["carry"]:
-            self._bands, self.carry = bands, np.load(carry, allow_pickle=False)
-        elif bands:
+        rows = [Row(bands_of(line), self._parts(row)) for row, line in enumerate(lines)]
+        carry = self._carry_file(len(rows) - 1)
+        if rows and all(map(is_whole, rows)) and carry.exists() and checksum(carry) == lines[-1]["carry"]:
+            self._rows, self.carry = rows, np.load(carry, allow_pickle=False)
+        elif rows:
             found = "parts of an earlier run are damaged or missing"
             warn(f"{self._folder}: {found}; starting anew", GeoPix2PixWarning, stacklevel=4)
 
     def _remove(self) -> None:
-        """Remove the folder of parts; the journal, which tells that they are ours, after them, the lock last."""
-        with suppress(OSError):  # a file that another program has opened, on Windows
-            for file in sorted(self._folder.iterdir(), key=self._journal.__eq__):
-                if file.name != "lock":
-                    file.unlink()
+        """Remove the folder of parts."""
+        empty(self._folder)
         self._lock.release()
-        with suppress(OSError):
-            (self._folder / "lock").unlink(missing_ok=True)
-            self._folder.rmdir()
-
-
-def _checksum(file: Path) -> str:
-    return sha256(file.read_bytes()).hexdigest()
+        remove(self._folder)

@@ -28,7 +28,7 @@ LAYERS = {
     "values": Layer("errors progress files architecture palette records labels", "", "numpy"),
     "pixels": Layer("grid normalize blend fill", "values", "numpy"),
     "rasters": Layer(
-        "gdal bands raster output journal rowband assembly writer preview ground geogrid warp view aligned",
+        "gdal bands raster output journal rowband assembly parts writer preview ground geogrid warp view aligned",
         "values pixels",
         "numpy rasterio affine filelock",
     ),
@@ -65,7 +65,9 @@ LAYERS = {
         "numpy torch filelock PIL",
     ),
     "translation": Layer(
-        "engine mosaic scene seams translation", "values pixels rasters model torch-engine onnx-engine", "numpy"
+        "engine mosaic scene seams area products job translation",
+        "values pixels rasters vectors model torch-engine onnx-engine",
+        "numpy rasterio affine shapely",
     ),
     "export": Layer(
         "tracing parity export",

@@ -19,9 +19,10 @@ from geopix2pix.grid import WindowGrid
 from geopix2pix.manifest import Manifest
 from geopix2pix.normalize import Scaling
 from geopix2pix.output import OutputSpec
+from geopix2pix.products import painted
 from geopix2pix.progress import Event
 from geopix2pix.raster import RasterReader
-from geopix2pix.translation import write_map
+from geopix2pix.translation import write_rows
 from geopix2pix.writer import RasterWriter
 
 TRANSFORM = Affine.translation(500000, 5800000) @ Affine.rotation(17) @ Affine.scale(0.5, -0.5)
@@ -90,7 +91,9 @@ def test_an_identity_model_copies_the_scene(
         grid = WindowGrid.fitted(width, height, window=32, overlap=overlap, stride=8)
         spec = OutputSpec(width=width, height=height, bands=3, dtype=dtype, georeference=reader.georeference)
         with RasterWriter(output, spec, parameters={}, overwrite=True) as writer:
-            write_map(reader, engine, scaling, grid, writer, 2, lambda event: None)
+            paint = lambda values: [painted("map", values, engine.manifest)]  # noqa: E731
+            write_rows(reader, engine, scaling, grid, writer, paint, 2, lambda event: None)
+            writer.assemble()
     with rasterio.open(source) as before, rasterio.open(output) as after:
         assert (after.width, after.height) == (width, height)
         assert after.crs == before.crs
