@@ -19,6 +19,7 @@ ORIGINS = ("crs", "source")
 MISALIGNED = ("keep", "reject", "shift")
 EXPORT_LAYOUTS = ("folders", "side-by-side")
 EXPORT_TARGETS = ("maps", "classes")
+DELIVER = ("source", "working")
 FORMS = ("cog", "gtiff")
 COMPRESSIONS = ("deflate", "zstd", "lzw")
 

@@ -14,6 +14,10 @@ def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> 
     return value if value in ("model", "scene") else read(context, parameter, value)
 
 
+def _averages(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(part for part in value.split(",") if part)
+
+
 @click.command()
 @click.argument("scene", type=options.FILE)
 @click.argument("out", type=options.FILE)
@@ -24,6 +28,25 @@ def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> 
 )
 @click.option("--window", type=click.IntRange(min=1), help="Side of a window in pixels; the default is the model's.")
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels shared by neighbouring windows, likewise.")
+@click.option(
+    "--average",
+    callback=_averages,
+    default="",
+    metavar="flips,shifts",
+    help="Average over mirror images of each window, or shifts of it: 4 times slower, with both 16 times.",
+)
+@click.option(
+    "--resolution",
+    type=float,
+    help="Work on pixels of so many metres; the default is what the model knows, or the scene's.",
+)
+@click.option(
+    "--deliver",
+    type=click.Choice(options.DELIVER),
+    default="source",
+    show_default=True,
+    help="On which pixels the results lie if others were worked on.",
+)
 @click.option("--bands", callback=options.numbers(int, "1,2,3"), help="The bands that the model reads, such as 3,2,1.")
 @click.option(
     "--scaling",
@@ -41,6 +64,9 @@ def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option("--bounds-crs", help="What --bounds is given in, such as EPSG:4326; the default is the scene's CRS.")
 @click.option("--classes", type=options.FILE, help="Write the indices of the classes as a GeoTIFF, too.")
 @click.option("--confidence", type=options.FILE, help="Write the probability of each pixel's class in percent, too.")
+@click.option("--vector", type=options.FILE, help="Write polygons of the classes (.gpkg, .geojson or .fgb), too.")
+@click.option("--min-area", type=click.FloatRange(min=0), help="Leave out smaller polygons; square metres.")
+@click.option("--tiles", help="Write web-map tiles, too: OUT.mbtiles, OUT.pmtiles or xyz:DIR/{z}/{x}/{y}.png.")
 @click.option(
     "--format", "form", type=click.Choice(options.FORMS), default="cog", show_default=True, help="Of all GeoTIFFs."
 )

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -58,6 +58,10 @@ class OutputSpec:
             "georeference": _json(self.georeference),
         }
 
+    def sized(self, width: int, height: int, georeference: Georeference) -> "OutputSpec":
+        """The same form for another place."""
+        return replace(self, width=width, height=height, georeference=georeference)
+
     @property
     def raw_bytes(self) -> int:
         """The size of its pixels before they are compressed."""
@@ -67,7 +71,8 @@ class OutputSpec:
 class Product(NamedTuple):
     """A raster that is to be written, and where."""
 
-    path: Path
+    path: Path | None
+    """None for one of which only other results are made."""
     spec: OutputSpec
 
 

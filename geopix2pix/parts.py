@@ -10,6 +10,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from geopix2pix.errors import OutputError
+from geopix2pix.files import put_in_place
 from geopix2pix.journal import Line, differences, read_journal
 from geopix2pix.rowband import RowBand
 
@@ -97,6 +98,14 @@ def locked(lock: FileLock, named: Path) -> FileLock:
     except Timeout:
         raise OutputError(f"{named}: another process is writing it; wait for it or stop it") from None
     return lock
+
+
+def settle(finished: Path, target: Path) -> None:
+    """Give a finished file or folder its name, over what has it."""
+    if finished.is_dir() and target.exists():
+        old = finished.with_name(f"{finished.name}-old")
+        target.replace(old)
+    put_in_place(finished, target)
 
 
 def unlink(file: Path) -> None:

@@ -1,6 +1,5 @@
 """What is made of the blended values of a model: a map, the classes in it, and how sure they are."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -9,8 +8,7 @@ import numpy.typing as npt
 
 from geopix2pix.errors import ConfigError
 from geopix2pix.manifest import Manifest
-from geopix2pix.output import Compression, Driver, OutputSpec
-from geopix2pix.raster import Georeference
+from geopix2pix.output import OutputSpec
 
 Kind = Literal["map", "classes", "confidence"]
 """`map`: class colours, or bands in their own units; `classes`: indices of the palette; `confidence`: the probability
@@ -49,30 +47,12 @@ def check_kind(kind: Kind, manifest: Manifest) -> None:
         )
 
 
-def spec_of(
-    kind: Kind,
-    manifest: Manifest,
-    size: tuple[int, int],
-    georeference: Georeference,
-    tags: Mapping[str, str],
-    driver: Driver,
-    compress: Compression,
-) -> OutputSpec:
-    """The form of a product of `size` (columns, rows)."""
+def spec_of(kind: Kind, manifest: Manifest, form: OutputSpec) -> OutputSpec:
+    """The form of a product; `form` has what does not depend on its kind: size, place, tags, driver, compression."""
     target, palette = manifest.target, manifest.target.palette
-    plain = OutputSpec(
-        width=size[0],
-        height=size[1],
-        bands=1,
-        dtype="uint8",
-        georeference=georeference,
-        tags=tags,
-        driver=driver,
-        compress=compress,
-    )
     if kind == "map":
         return replace(
-            plain,
+            form,
             bands=len(target.names),
             dtype=target.dtype,
             band_names=target.names,
@@ -84,13 +64,15 @@ def spec_of(
         known = "none: uncalibrated" if manifest.temperature is None else f"{manifest.temperature:g}"
         more = {"GEOPIX2PIX_CONFIDENCE": "probability of the class in percent, 255 where there is none"}
         more["GEOPIX2PIX_TEMPERATURE"] = known
-        return replace(plain, band_names=("confidence",), resampling="average", nodata=NOTHING, tags={**tags, **more})
+        return replace(
+            form, band_names=("confidence",), resampling="average", nodata=NOTHING, tags={**form.tags, **more}
+        )
     names = {f"CLASS_{index}": name for index, name in enumerate(palette.names)}
     return replace(
-        plain,
+        form,
         band_names=("class",),
         nodata=NOTHING,
         classes=palette.names,
         colors=tuple(c.display for c in palette.classes),
-        tags={**tags, **names},
+        tags={**form.tags, **names},
     )

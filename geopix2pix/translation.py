@@ -1,7 +1,7 @@
 """A georeferenced scene in, a georeferenced map on the same grid out."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,24 +9,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geopix2pix.aligned import AlignedView
 from geopix2pix.area import WorkArea
 from geopix2pix.blend import Blender
+from geopix2pix.delivery import delivered, derived
 from geopix2pix.engine import Engine, EngineName, load_engine
-from geopix2pix.errors import ConfigError, OutputError, SceneError
+from geopix2pix.errors import ConfigError, OutputError, RasterError, SceneError
 from geopix2pix.gdal import MAX_PIXELS
 from geopix2pix.grid import WindowGrid
-from geopix2pix.job import Job, opened, planned
+from geopix2pix.job import Averaging, Deliver, Job
 from geopix2pix.model import ModelFile
 from geopix2pix.mosaic import PatchSource, pieces
 from geopix2pix.normalize import Scaling
 from geopix2pix.output import Compression
 from geopix2pix.parts import found_shards, shard_folder, shard_parameters
-from geopix2pix.preview import side_by_side
+from geopix2pix.planning import planned
 from geopix2pix.products import painted
 from geopix2pix.progress import Event, Progress, silent
-from geopix2pix.raster import RasterReader
+from geopix2pix.raster import IDENTITY, RasterReader
 from geopix2pix.scene import SceneScaling
 from geopix2pix.seams import measured_seams
+from geopix2pix.steadying import Steadied
 from geopix2pix.writer import RasterWriter
 
 GPU_BATCH = 8  # keeps a GPU busy with windows of 512 pixels; on a CPU batches cost memory and save no time
@@ -46,13 +49,19 @@ def translate(
     batch: int | None = None,
     window: int | None = None,
     overlap: int | None = None,
+    average: Sequence[Averaging] = (),
     bands: Sequence[int] | None = None,
     scaling: SceneScaling = "model",
+    resolution: float | None = None,
+    deliver: Deliver = "source",
     region: str | Path | None = None,
     bounds: Sequence[float] | None = None,
     bounds_crs: str | None = None,
     classes: str | Path | None = None,
     confidence: str | Path | None = None,
+    vector: str | Path | None = None,
+    min_area: float | None = None,
+    tiles: str | Path | None = None,
     form: str = "cog",
     compress: Compression = "deflate",
     max_pixels: int = MAX_PIXELS,
@@ -69,14 +78,21 @@ def translate(
 
     What computes: `model` defaults to the one in the package, `engine` to the one that computes files of its kind,
     `window` and `overlap` (pixels) to the model's own, `threads` to the engine's choice, `bands` (1-based) to the
-    scene's bands of the names that the model reads.
+    scene's bands of the names that the model reads. `average` over the `flips` or `shifts` of each window takes 4 times
+    as long, both 16 times.
+
+    On which pixels: the scene's own, if the model knows their size or does not tell which it knows; else on pixels of
+    the nearest size that it knows, or of `resolution` metres. The results lie on the pixels of the scene then, too, or
+    with `deliver="working"` on those that were worked on.
 
     Where: only inside the polygons of the vector file `region`, or the rectangle `bounds` (left, bottom, right, top, in
     `bounds_crs`, by default the scene's). The result then covers their bounding window; its pixels are those that the
     translation of the whole scene has there, and all others are masked.
 
     What comes out: `form` is `cog` or `gtiff`. `classes` is a GeoTIFF for the indices of the palette's classes,
-    `confidence` one for the probability of the painted class in percent. `seam_report` is a JSON file for the seam
+    `confidence` one for the probability of the painted class in percent. `vector` is a file for polygons of the classes
+    (.gpkg, .geojson or .fgb) of at least `min_area` square metres; `tiles` are web-map tiles (OUT.mbtiles, OUT.pmtiles
+    or `xyz:DIR/{z}/{x}/{y}.png`). `seam_report` is a JSON file for the seam
     measures of this scene and model, `preview` a PNG that shows scene and result side by side.
 
     Raises:
@@ -98,13 +114,19 @@ def translate(
         batch=batch,
         window=window,
         overlap=overlap,
+        average=average,
         bands=bands,
         scaling=scaling,
+        resolution=resolution,
+        deliver=deliver,
         region=region,
         bounds=bounds,
         bounds_crs=bounds_crs,
         classes=classes,
         confidence=confidence,
+        vector=vector,
+        min_area=min_area,
+        tiles=tiles,
         form=form,
         compress=compress,
         max_pixels=max_pixels,
@@ -130,28 +152,26 @@ def run(job: Job, *, rows: range | None = None, progress: Progress = silent) -> 
         Cancelled: `progress` asked to stop.
     """
     _check_rows(job, rows)
-    with opened(job) as reader:
+    with _shown(job) as scene:
         engine = _loaded(job)
         batch = job.batch or (1 if engine.device_type == "cpu" else GPU_BATCH)
         report = None
-        if job.seam_report is not None:  # before the map is written: what cannot be measured is refused before the work
-            area = _area(job, reader, crop=0)
-            report = measured_seams(area, engine, job.scaling, job.grid, batch=batch, progress=progress)
-        writer = _writer(job, engine.parameters, rows)
-        with writer:
-            paint = partial(_painted, job)
-            area = _area(job, reader, crop=job.grid.crop)
+        if job.results.seam_report is not None:  # before the map is written: what is refused is refused before the work
+            report = measured_seams(scene(0), engine, job.scaling, job.grid, batch=batch, progress=progress)
+        with _writer(job, engine.parameters, rows) as writer:
+            area, paint = scene(job.grid.crop), partial(_painted, job)
             write_rows(area, engine, job.scaling, job.grid, writer, paint, batch, progress, rows)
             if rows is not None:
                 return shard_folder(job.output, rows)
-            _finish(job, writer, progress, report)
+            _finish(job, writer, engine.parameters, progress, report)
     return job.output
 
 
 def assemble(job: Job, *, progress: Progress = silent) -> Path:
     """Make the results of a job whose rows of windows were all computed by `run`, in shares; the path of the map.
 
-    Nothing is computed: neither the engine nor the source is needed. The folders of the shares are removed.
+    Nothing is computed and no engine is needed; the source is, for a preview and where the work was done on other
+    pixels. The folders of the shares are removed.
 
     Raises:
         OutputError: a row is missing, or damaged, or was computed otherwise than the others; or as for `run`.
@@ -163,7 +183,7 @@ def assemble(job: Job, *, progress: Progress = silent) -> Path:
     settings = shard_parameters(job.output, shards[0])
     engine = {name: value for name, value in settings.items() if name not in job.parameters}
     with _writer(job, engine, None) as writer, writer.adopt(shards, job.grid.rows):
-        _finish(job, writer, progress, None)
+        _finish(job, writer, engine, progress, None)
     return job.output
 
 
@@ -208,7 +228,7 @@ def _check_rows(job: Job, rows: range | None) -> None:
         return
     if not (0 <= rows.start < rows.stop <= job.grid.rows and rows.step == 1):
         raise ConfigError(f"rows {rows.start} to {rows.stop} were asked for, the scene has rows 0 to {job.grid.rows}")
-    if job.seam_report is not None:
+    if job.results.seam_report is not None:
         raise ConfigError("--seam-report measures a whole scene; ask for it in a run of its own, not in a shard")
 
 
@@ -217,56 +237,79 @@ def _loaded(job: Job) -> Engine:
     loaded = ModelFile.load(job.model)
     if loaded.digest != job.digest:
         raise ConfigError(f"{job.model}: was changed after it was looked at; start again, and leave it as it is")
-    return load_engine(loaded, device=job.device, threads=job.threads)
+    engine = load_engine(loaded, device=job.device, threads=job.threads)
+    return Steadied(engine, job.average) if job.average else engine
 
 
-def _area(job: Job, reader: RasterReader, crop: int) -> WorkArea:
-    read = partial(reader.read, fill_empty=False)
+@contextmanager
+def _shown(job: Job) -> Iterator[Callable[[int], WorkArea]]:
+    """What makes the area of a job that is worked on, given how many outer pixels of windows have no weight."""
     bands = len(job.manifest.source.names)
-    return WorkArea(read, bands, reader.dtype, job.extent, job.region, job.ground, crop)
+    with _opened(job) as reader:
+        if job.working is None or job.ground is None:
+            read = partial(reader.read, fill_empty=False)
+            transform = IDENTITY if job.ground is None else job.ground.transform
+            yield partial(WorkArea, read, bands, reader.dtype, job.extent, job.region, transform)
+            return
+        finer = job.working.transform.determinant > job.ground.transform.determinant
+        view = AlignedView(
+            [job.source],
+            job.working,
+            kernel="average" if finer else "cubic",
+            bands=job.bands,
+            expand_colors=job.expand_colors,
+            max_pixels=job.max_pixels,
+        )
+        with closing(view):
+            yield partial(WorkArea, view.read, bands, view.dtype, job.extent, job.region, job.working.transform)
 
 
-def _writer(job: Job, engine: dict[str, Any], rows: range | None) -> RasterWriter:
-    (path, spec), *beside = job.products(engine)
-    top = 0 if rows is None else job.grid.finished(0, rows.start).row
+def _opened(job: Job) -> RasterReader:
+    """The source of a job, in the state in which it was planned."""
+    reader = RasterReader(job.source, bands=job.bands, expand_colors=job.expand_colors, max_pixels=job.max_pixels)
+    if reader.identity() != job.identity:
+        reader.close()
+        raise RasterError(f"{job.source}: was changed after it was looked at; start again, and leave it as it is")
+    return reader
+
+
+def _writer(job: Job, engine: Mapping[str, Any], rows: range | None) -> RasterWriter:
+    (_, spec), *beside = job.products(engine)
     return RasterWriter(
-        path,
+        job.output,
         spec,
         parameters={**job.parameters, **engine},
         beside=beside,
         rows=rows,
-        top=top,
-        overwrite=job.overwrite,
+        top=0 if rows is None else job.grid.finished(0, rows.start).row,
+        publish=not job.is_resampled,
+        overwrite=job.results.overwrite,
     )
 
 
 def _painted(job: Job, values: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
-    return [painted(kind, values, job.manifest) for kind, _ in job.outputs]
+    return [painted(kind, values, job.manifest) for kind, _ in job.results.rasters]
 
 
-def _finish(job: Job, writer: RasterWriter, progress: Progress, report: dict[str, Any] | None) -> None:
+def _finish(
+    job: Job, writer: RasterWriter, engine: Mapping[str, Any], progress: Progress, report: dict[str, Any] | None
+) -> None:
     if writer.is_empty:
-        where = "the region " if job.region is not None else ""
-        raise SceneError(
-            f"{job.source}: {where}holds no valid pixel, so there is nothing to translate; is its nodata right?"
-        )
-    writer.assemble(progress, partial(_derived, job, report))
+        where = "" if job.region is None else "the region "
+        found = "holds no valid pixel, so there is nothing to translate"
+        raise SceneError(f"{job.source}: {where}{found}; is its nodata right?")
 
+    def derive(folder: Path, computed: Sequence[Path]) -> list[tuple[Path, Path]]:
+        if not job.is_resampled:
+            return derived(job, report, folder, computed, progress)
+        assert job.ground is not None, "a working grid is made of the scene's own"
+        products = job.products(engine, computed=False)
+        with _opened(job) as reader:
+            read = partial(reader.read, fill_empty=False)
+            bands, extent = len(job.manifest.source.names), job.source_extent
+            area = WorkArea(read, bands, reader.dtype, extent, job.region, job.ground.transform)
+            rasters = delivered(job, products, area, folder, computed, progress)
+        placed = [(file, product.path) for file, product in zip(rasters, products, strict=True) if product.path]
+        return [*derived(job, report, folder, rasters, progress), *reversed(placed)]
 
-def _derived(
-    job: Job, report: dict[str, Any] | None, folder: Path, finished: Sequence[Path]
-) -> list[tuple[Path, Path]]:
-    """What is made of the finished rasters, each with the name that it is to get."""
-    derived = []
-    if report is not None and job.seam_report is not None:
-        report = {"scene": job.source.name, "model": job.settings["model"], **report}
-        derived.append((_stored(folder / "seams.json", json.dumps(report, indent=2).encode()), job.seam_report))
-    if job.preview is not None:
-        picture = side_by_side(job.source, finished[0], job.bands, job.extent, job.max_pixels)
-        derived.append((_stored(folder / "preview.png", picture), job.preview))
-    return derived
-
-
-def _stored(file: Path, data: bytes) -> Path:
-    file.write_bytes(data)
-    return file
+    writer.assemble(progress, derive)

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from geopix2pix.assembly import assemble
 from geopix2pix.errors import Cancelled, GeoPix2PixWarning, OutputError
-from geopix2pix.files import put_in_place, sync
+from geopix2pix.files import sync
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line, append_line, differences, read_journal, start_journal
 from geopix2pix.output import SIDECARS, OutputSpec, Product, check_space, check_target, writing
@@ -28,6 +28,7 @@ from geopix2pix.parts import (
     parts_of,
     remove,
     rows_in,
+    settle,
     shard_folder,
     suffix,
     unlink,
@@ -68,30 +69,32 @@ class RasterWriter:
         beside: Sequence[Product] = (),
         rows: range | None = None,
         top: int = 0,
+        publish: bool = True,
         overwrite: bool = False,
     ) -> None:
         """Begin to write `path`, and the rasters `beside` it, or go on with them.
 
         `parameters` are JSON values: all that determines the bytes of the results beside their specifications. `rows`
-        are the rows of windows to write if not all, `top` is the row of pixels that the first of them begins with.
+        are the rows of windows to write if not all, `top` is the row of pixels that the first of them begins with. With
+        `publish` false only what is derived of the rasters gets their names.
 
         Raises:
             OutputError: a target may not be replaced, its folder is not writable or has no room, or another process
                 is writing it.
         """
         self.path, self._products, self._top = Path(path), (Product(Path(path), spec), *beside), top
-        self._shard = rows
+        self._shard, self._publish = rows, publish
         self._folder = shard_folder(self.path, rows)
         self._journal = self._folder / "journal.jsonl"
         self._lock = FileLock(self._folder / "lock")
         self._rows: list[Row] = []
         self._open_bands: list[RowBandWriter] = []
         self.carry = None
-        for product in self._products:
-            check_target(product.path, overwrite=overwrite)
+        for target in self._targets:
+            check_target(target, overwrite=overwrite)
         header: Line = {"format": FORMAT, "spec": spec.to_json(), "parameters": dict(parameters)}
         if beside:
-            header["beside"] = [{"name": name.name, "spec": other.to_json()} for name, other in beside]
+            header["beside"] = [{"name": to.name if to else None, "spec": other.to_json()} for to, other in beside]
         self._header: Line = json.loads(json.dumps(header))  # as it will be read again: lists for tuples
         with writing(self.path):
             self._acquire()
@@ -201,10 +204,14 @@ class RasterWriter:
                 assemble(finished[-1], product.spec, parts, progress)
             derived = [] if derive is None else derive(self._folder, finished)
         with writing(self.path):
-            targets = [product.path for product in self._products]
-            self._remove_sidecars()
-            for file, target in [*derived, *reversed(list(zip(finished, targets, strict=True)))]:
-                put_in_place(file, target)
+            for target in self._targets:
+                for ending in SIDECARS:
+                    target.with_name(target.name + ending).unlink(missing_ok=True)
+            made = [
+                (file, product.path) for file, product in zip(finished, self._products, strict=True) if product.path
+            ]
+            for file, target in [*derived, *(reversed(made) if self._publish else ())]:
+                settle(file, target)
             self._remove()
 
     def __enter__(self) -> "RasterWriter":
@@ -223,10 +230,9 @@ class RasterWriter:
         else:
             self._lock.release()
 
-    def _remove_sidecars(self) -> None:
-        for product in self._products:
-            for ending in SIDECARS:
-                product.path.with_name(product.path.name + ending).unlink(missing_ok=True)
+    @property
+    def _targets(self) -> list[Path]:
+        return [product.path for product in self._products if product.path is not None]
 
     @property
     def _bottom(self) -> int:

@@ -23,8 +23,9 @@ WORK = ["--progress", "--stop-on-eof", "--debug", "--help"]
 SPLIT = ["--by", "--block", "--buffer", "--shares", "--seed", "--zones", "--validation", "--test"]
 OPTIONS = {
     "translate": [
-        "--model", "--device", "--batch", "--window", "--overlap", "--bands", "--scaling", "--threads", "--max-pixels",
-        "--seam-report", "--preview", "--overwrite", *WORK,
+        "--model", "--device", "--batch", "--window", "--overlap", "--average", "--resolution", "--deliver", "--bands",
+        "--scaling", "--region", "--bounds", "--bounds-crs", "--classes", "--confidence", "--vector", "--min-area",
+        "--tiles", "--format", "--compress", "--threads", "--max-pixels", "--seam-report", "--preview", "--overwrite", *WORK,
     ],
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",

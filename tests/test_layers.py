@@ -65,14 +65,19 @@ LAYERS = {
         "numpy torch filelock PIL",
     ),
     "translation": Layer(
-        "engine mosaic scene seams area products job translation",
-        "values pixels rasters vectors model torch-engine onnx-engine",
-        "numpy rasterio affine shapely",
+        "engine mosaic scene seams area products resolution job planning steadying delivery translation",
+        "values pixels rasters vectors outputs model torch-engine onnx-engine",
+        "numpy affine shapely rasterio",
     ),
     "export": Layer(
         "tracing parity export",
         "values pixels rasters model torch-engine onnx-engine translation",
         "numpy torch onnx onnxscript",
+    ),
+    "outputs": Layer(
+        "classpolygons mapvectors webtiles",
+        "values pixels rasters web-tiles",
+        "numpy affine rasterio shapely pyogrio mercantile pmtiles PIL",
     ),
     "sample": Layer("town aerial sample", "values", "numpy rasterio affine shapely pyogrio"),
 }

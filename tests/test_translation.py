@@ -235,7 +235,7 @@ def test_bands_are_found_by_their_names(tiny_model: Path, tmp_path: Path, names,
     with rasterio.open(scene, "r+") as dataset:
         dataset.descriptions = names
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", SceneWarning)
         output = translate(scene, tmp_path / "out.tif", model=tiny_model)
     with rasterio.open(output) as dataset:
         assert json.loads(dataset.tags()["GEOPIX2PIX_BANDS"]) == list(expected)
