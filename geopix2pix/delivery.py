@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+import numpy as np
+
 from geopix2pix.aligned import AlignedView
 from geopix2pix.assembly import assemble
 from geopix2pix.grid import Window
@@ -17,6 +19,7 @@ from geopix2pix.mosaic import PatchSource
 from geopix2pix.output import Product, writing
 from geopix2pix.preview import side_by_side
 from geopix2pix.progress import Event, Progress
+from geopix2pix.raster import Patch
 from geopix2pix.rowband import RowBand, RowBandWriter
 from geopix2pix.webtiles import write_tiles
 
@@ -37,7 +40,7 @@ def delivered(
     """The computed rasters on the pixels of the source, as files in `folder`.
 
     Classes are those of the nearest computed pixel, other bands are between them. A pixel is valid where `source` is,
-    which shows the part of the scene that was asked for.
+    which shows the part of the scene that was asked for, except for specks too small for the pixels worked on.
 
     Raises:
         OutputError: the disk is full or broken.
@@ -58,10 +61,9 @@ def delivered(
                 with closing(band):
                     for col in range(0, scene.width, PIECE):
                         piece = Window(col, window.row, PIECE, window.height).intersection(scene)
-                        data, valid = view.read(piece)
-                        shown = valid & source.read(piece).valid
+                        data, near = _near(view, piece, job.coarseness)
                         with writing(file):
-                            band.write(piece, data, shown)
+                            band.write(piece, data, near & source.read(piece).valid)
                     with writing(file):
                         parts[number].append((band.finish(), file))
     finished = []
@@ -70,6 +72,17 @@ def delivered(
         with writing(finished[-1]):
             assemble(finished[-1], product.spec, parts[number], progress)
     return finished
+
+
+def _near(view: AlignedView, window: Window, radius: int) -> Patch:
+    """What a view shows, known wherever a valid pixel lies within `radius`: the view shows the nearest one there."""
+    data, valid = view.read(window.padded(radius))
+    side = 2 * radius + 1
+    for axis in (0, 1):
+        counts = np.cumsum(np.insert(valid, 0, 0, axis=axis), axis=axis, dtype=np.int32).swapaxes(0, axis)
+        valid = (counts[side:] > counts[:-side]).swapaxes(0, axis)
+    inner = slice(radius, data.shape[1] - radius), slice(radius, data.shape[2] - radius)
+    return Patch(data[(slice(None), *inner)], valid)
 
 
 def derived(

@@ -1,6 +1,7 @@
 """Job: a translation that is settled in every detail, and not begun."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -111,6 +112,14 @@ class Job:
     def is_resampled(self) -> bool:
         """Whether results are delivered on other pixels than they were computed on."""
         return self.working is not None and self.deliver == "source"
+
+    @property
+    def coarseness(self) -> int:
+        """How many pixels of the source are certainly as wide and high as two of those that are worked on."""
+        if self.working is None or self.ground is None:
+            return 0
+        scale = ~self.ground.transform * self.working.transform
+        return max(2, math.ceil(2 * max(abs(scale.a), abs(scale.e))))
 
     @property
     def settings(self) -> dict[str, Any]:

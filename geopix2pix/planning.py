@@ -20,6 +20,8 @@ from geopix2pix.scene import SceneScaling, open_scene, scene_scaling, warn_of_do
 from geopix2pix.webtiles import tiles_target
 
 DRIVERS: dict[str, Driver] = {"cog": "COG", "gtiff": "GTiff"}
+MARGIN = 2
+"""Pixels round a region that are worked on if results are delivered on others: its border is nothing special then."""
 WITH_PLACE = ("vector", "tiles")
 """Results that say where on the ground they lie."""
 
@@ -101,7 +103,9 @@ def planned(
             source_extent = window_around(ground, area, reader.extent)
         extent = source_extent
         if working is not None and ground is not None:
-            extent = extent_on(working, ground, source_extent)
+            margin = MARGIN if deliver == "source" else 0
+            extent = extent_on(working, ground, source_extent, margin)
+            extent = extent.intersection(extent_on(working, ground, reader.extent))
         grid = _fitted_grid(extent, manifest, window, overlap)
         chosen_scaling = scene_scaling(reader, manifest, scaling)
         warn_of_doubts(reader, manifest)

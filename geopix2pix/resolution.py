@@ -59,13 +59,13 @@ def working_grid(reader: RasterReader, manifest: Manifest, resolution: float | N
     return GeoGrid(crs=grid.crs, transform=grid.transform * Affine.scale(*factors))
 
 
-def extent_on(working: GeoGrid, own: GeoGrid, extent: Window) -> Window:
-    """The smallest window of a working grid that covers a window of the scene's own."""
+def extent_on(working: GeoGrid, own: GeoGrid, extent: Window, margin: int = 0) -> Window:
+    """The smallest window of a working grid that covers a window of the scene's own, with a margin on each side."""
     inverse = ~own.transform * working.transform  # a scaling: both grids begin at one corner
     across, down = inverse.a, inverse.e
     col, row = math.floor(extent.col / across + 1e-6), math.floor(extent.row / down + 1e-6)
     right, bottom = math.ceil(extent.right / across - 1e-6), math.ceil(extent.bottom / down - 1e-6)
-    return Window(col, row, right - col, bottom - row)
+    return Window(col, row, right - col, bottom - row).padded(margin)
 
 
 def _wanted(reader: RasterReader, manifest: Manifest, sides: tuple[float, float]) -> float | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
+from shapely import Geometry
 
 from geopix2pix.aligned import AlignedView
 from geopix2pix.area import WorkArea
@@ -23,7 +25,7 @@ from geopix2pix.mosaic import PatchSource, pieces
 from geopix2pix.normalize import Scaling
 from geopix2pix.output import Compression
 from geopix2pix.parts import found_shards, shard_folder, shard_parameters
-from geopix2pix.planning import planned
+from geopix2pix.planning import MARGIN, planned
 from geopix2pix.products import painted
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.raster import IDENTITY, RasterReader
@@ -261,7 +263,17 @@ def _shown(job: Job) -> Iterator[Callable[[int], WorkArea]]:
             max_pixels=job.max_pixels,
         )
         with closing(view):
-            yield partial(WorkArea, view.read, bands, view.dtype, job.extent, job.region, job.working.transform)
+            region = _widened(job) if job.is_resampled else job.region
+            yield partial(WorkArea, view.read, bands, view.dtype, job.extent, region, job.working.transform)
+
+
+def _widened(job: Job) -> Geometry | None:
+    """The region with the pixels round it that are worked on."""
+    if job.region is None or job.working is None:
+        return None
+    a, b, _, d, e, _ = job.working.transform[:6]
+    found: Geometry = shapely.buffer(job.region, MARGIN * max(abs(a) + abs(b), abs(d) + abs(e)))
+    return found
 
 
 def _opened(job: Job) -> RasterReader:
