@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def model() -> None:
-    """Look into model files."""
+    """Look into model files, and calibrate them."""
 
 
 @model.command()
@@ -32,6 +32,25 @@ def info(file: Path | None, *, as_json: bool, report: Report) -> None:
         report.result(json.dumps(facts, indent=2))
     else:
         report.result("\n".join(f"{name:18} {value}" for name, value in _described(loaded).items()))
+
+
+@model.command()
+@click.argument("file", type=options.FILE, metavar="MODEL")
+@click.argument("pairs", type=options.FILE)
+@click.argument("out", type=options.FILE)
+@click.option("--layout", type=click.Choice(options.LAYOUTS), default="auto", show_default=True, help="As for train.")
+@click.option("--palette", type=options.FILE, help="As for train.")
+@click.option("--validation", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="As for train.")
+@click.option("--report", "measured", type=options.FILE, help="Write what the confidence is worth as JSON.")
+@options.device
+@options.threads
+@options.overwrite
+@options.work
+def calibrate(file: Path, pairs: Path, out: Path, *, report: Report, measured: Path | None, **values: Any) -> None:
+    """Write MODEL as OUT with the temperature that fits the held-out PAIRS, so that its confidence can be believed."""
+    from geopix2pix.calibrating import calibrate
+
+    report.result(calibrate(file, pairs, out, report=measured, progress=report, **values))
 
 
 def _values(loaded: "ModelFile") -> int:
@@ -55,5 +74,6 @@ def _described(loaded: "ModelFile") -> dict[str, str]:
         "tile-independent": "yes" if m.tile_independent else "no: seams cannot be ruled out",
         "ground resolution": sizes if resolution.basis else "unknown",
         **{f"provenance: {topic}": text for topic, text in m.provenance.items()},
+        "temperature": "uncalibrated" if m.temperature is None else f"{m.temperature:g}",
         "SHA-256": loaded.digest,
     }

@@ -21,6 +21,7 @@ from geopix2pix.bands import sample_windows
 from geopix2pix.configuration import TrainingConfig
 from geopix2pix.errors import PairsError, SceneWarning
 from geopix2pix.grid import Window
+from geopix2pix.manifest import QUANTILES
 from geopix2pix.normalize import Scaling
 from geopix2pix.pair import Pair, PairSet, opened
 from geopix2pix.palette import Palette
@@ -243,6 +244,29 @@ def _cut(pair: Pair, crop: int) -> list[Window]:
     return [Window(left + c * crop, top + r * crop, crop, crop) for r in range(rows) for c in range(cols)]
 
 
+def quantiles_of(sets: Sequence[PairSet]) -> tuple[tuple[float, ...], ...]:
+    """The quantiles of each source band over a sample of the training pictures, for the manifest."""
+    found = np.percentile(_seen(sets, "source"), QUANTILES, axis=1)
+    return tuple(tuple(map(float, band)) for band in found.T)
+
+
+def _seen(sets: Sequence[PairSet], side: Side) -> npt.NDArray[Any]:
+    """Valid pixels of a sample of the training pictures, shape (bands, pixels).
+
+    Raises:
+        PairsError: there are none, or a picture cannot be read.
+    """
+    bands = sets[0].source if side == "source" else sets[0].target
+    pairs = [pair for s in sets for pair in s.train]
+    spread = np.linspace(0, len(pairs), min(SAMPLED_PICTURES, len(pairs)), endpoint=False)
+    values = SAMPLED_VALUES // len(spread)
+    seen = np.concatenate([_sampled(pairs[int(i)], side, bands.count, values) for i in spread], axis=1)
+    if not seen.shape[1]:
+        where = f"{', '.join(s.name for s in sets)}: the {side} pictures"
+        raise PairsError(f"{where} hold no valid pixel; check their nodata value, masks and alpha bands")
+    return seen
+
+
 def scaling_of(sets: Sequence[PairSet], side: Side) -> Scaling:
     """How one side of the pairs is brought to [-1, 1]: the full range of uint8, else the 0.1 and 99.9 percentiles.
 
@@ -254,13 +278,8 @@ def scaling_of(sets: Sequence[PairSet], side: Side) -> Scaling:
     bands = sets[0].source if side == "source" else sets[0].target
     if bands.dtype == "uint8":
         return Scaling.full_range("uint8", bands.count)
-    pairs = [pair for s in sets for pair in s.train]
-    spread = np.linspace(0, len(pairs), min(SAMPLED_PICTURES, len(pairs)), endpoint=False)
-    values = SAMPLED_VALUES // len(spread)
-    seen = np.concatenate([_sampled(pairs[int(i)], side, bands.count, values) for i in spread], axis=1)
+    seen = _seen(sets, side)
     where = f"{', '.join(s.name for s in sets)}: the {side} pictures"
-    if not seen.shape[1]:
-        raise PairsError(f"{where} hold no valid pixel; check their nodata value, masks and alpha bands")
     low, high = np.percentile(seen, (0.1, 99.9), axis=1).astype(float)
     for number, name in enumerate(bands.names):
         if not low[number] < high[number]:

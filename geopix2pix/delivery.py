@@ -21,7 +21,7 @@ from geopix2pix.preview import side_by_side
 from geopix2pix.progress import Event, Progress
 from geopix2pix.raster import Patch
 from geopix2pix.rowband import RowBand, RowBandWriter
-from geopix2pix.webtiles import write_tiles
+from geopix2pix.webexport import write_tiles
 
 STRIP, PIECE = 256, 1024  # rows and columns that are delivered together
 
@@ -81,8 +81,8 @@ def _near(view: AlignedView, window: Window, radius: int) -> Patch:
     for axis in (0, 1):
         counts = np.cumsum(np.insert(valid, 0, 0, axis=axis), axis=axis, dtype=np.int32).swapaxes(0, axis)
         valid = (counts[side:] > counts[:-side]).swapaxes(0, axis)
-    inner = slice(radius, data.shape[1] - radius), slice(radius, data.shape[2] - radius)
-    return Patch(data[(slice(None), *inner)], valid)
+    rows, cols = Window(radius, radius, window.width, window.height).slices
+    return Patch(data[:, rows, cols], valid)
 
 
 def derived(

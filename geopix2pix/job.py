@@ -119,7 +119,7 @@ class Job:
         if self.working is None or self.ground is None:
             return 0
         scale = ~self.ground.transform * self.working.transform
-        return max(2, math.ceil(2 * max(abs(scale.a), abs(scale.e))))
+        return max(2, math.ceil(2 * float(max(abs(scale.a), abs(scale.e)))))
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -14,6 +14,9 @@ FORMAT = 1
 """Raised when an older geopix2pix would misread a file. Fields that are only added do not raise it: unknown ones are
 ignored."""
 
+QUANTILES = tuple(range(5, 100, 10))
+"""Percent at which the values of training pixels are remembered."""
+
 DType = Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
 Basis = Literal["georeference", "declared", "estimated"]
 
@@ -25,6 +28,8 @@ class SourceBands:
     names: tuple[str, ...]
     dtype: DType
     scaling: Scaling
+    quantiles: tuple[tuple[float, ...], ...] | None = None
+    """Of each band, the values below which `QUANTILES` percent of the training pixels lay; None = unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +88,8 @@ class Manifest:
     def from_json(cls, data: Any, where: str = "manifest") -> "Manifest":
         """The manifest in a parsed JSON document; `where` is what error messages call the document.
 
-        No field has a default, fields that are not known are ignored.
+        No field has a default, except those that came later without a new format; fields that are not known are
+        ignored.
 
         Raises:
             ModelFileError: the format is newer than this package, or a field is missing or wrong; the message names
@@ -94,6 +100,8 @@ class Manifest:
             raise ModelFileError(
                 f"{where}.format: {number} is newer than {FORMAT}, the newest known to this version; upgrade geopix2pix"
             )
+        if isinstance(data, Mapping) and isinstance(data.get("source"), Mapping):
+            data = {**data, "source": {"quantiles": None, **data["source"]}}
         try:
             manifest: Manifest = records.from_json(cls, data, where, {Palette: Palette.from_json})
             for field, holds, expected, found in _laws(manifest):
@@ -144,6 +152,10 @@ def _band_laws(m: Manifest) -> Iterator[Law]:
     bands = m.generator.in_bands
     yield "source.names", len(source.names) == bands, f"{bands} names, one per band", source.names
     yield "source.scaling.low", len(source.scaling.low) == bands, f"{bands} numbers, one per band", source.scaling.low
+    known = source.quantiles
+    steps = known is None or (len(known) == bands and all(len(q) == len(QUANTILES) for q in known))
+    rising = known is None or all(list(q) == sorted(q) for q in known)
+    yield "source.quantiles", steps and rising, f"{len(QUANTILES)} rising numbers for each of {bands} bands", known
     if m.generator.head == "raster":
         bands, low = channels, scaling.low if scaling else ()
         writable = target.dtype not in ("int64", "uint64")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geopix2pix import __version__, networks
+from geopix2pix.dataset import quantiles_of
 from geopix2pix.errors import ConfigError, ModelFileError
 from geopix2pix.ground import pixel_sides
 from geopix2pix.independence import Independence, tile_independence
@@ -57,7 +58,9 @@ def described(run: Run, found: Independence, steps: int, epoch: int) -> Manifest
         version="1",
         package=__version__,
         generator=spec,
-        source=SourceBands(names=first.source.names, dtype=first.source.dtype, scaling=run.source),
+        source=SourceBands(
+            names=first.source.names, dtype=first.source.dtype, scaling=run.source, quantiles=quantiles_of(run.sets)
+        ),
         target=TargetBands(names=first.target.names, dtype=first.target.dtype, scaling=run.target, palette=run.palette),
         window=window,
         overlap=overlap,

@@ -1,11 +1,13 @@
 """From what is asked for to a job: everything is looked up, checked and settled, nothing is computed."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from geopix2pix.area import area_of_interest, window_around
 from geopix2pix.engine import EngineName, check_engine, package_model
-from geopix2pix.errors import ConfigError, OutputError
+from geopix2pix.errors import ConfigError, GeoPix2PixWarning, OutputError
+from geopix2pix.fit import warn_of_misfits
 from geopix2pix.gdal import MAX_PIXELS
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window, WindowGrid, alignment
@@ -17,7 +19,7 @@ from geopix2pix.output import Compression, Driver, check_target
 from geopix2pix.products import check_kind
 from geopix2pix.resolution import extent_on, working_grid
 from geopix2pix.scene import SceneScaling, open_scene, scene_scaling, warn_of_doubts
-from geopix2pix.webtiles import tiles_target
+from geopix2pix.webexport import tiles_target
 
 DRIVERS: dict[str, Driver] = {"cog": "COG", "gtiff": "GTiff"}
 MARGIN = 2
@@ -106,9 +108,17 @@ def planned(
             margin = MARGIN if deliver == "source" else 0
             extent = extent_on(working, ground, source_extent, margin)
             extent = extent.intersection(extent_on(working, ground, reader.extent))
-        grid = _fitted_grid(extent, manifest, window, overlap)
+        grid = fitted_grid(extent, manifest, window, overlap)
+        if confidence is not None and manifest.temperature is None:
+            warnings.warn(
+                f"model {manifest.name!r} is uncalibrated: its confidence ranks pixels, but is no probability; "
+                "calibrate it on pairs with `geopix2pix model calibrate`",
+                GeoPix2PixWarning,
+                stacklevel=2,
+            )
         chosen_scaling = scene_scaling(reader, manifest, scaling)
         warn_of_doubts(reader, manifest)
+        warn_of_misfits(reader, manifest, chosen_scaling)
         return Job(
             source=source,
             model=model,
@@ -177,7 +187,7 @@ def _check_picture(results: Results, manifest: Manifest) -> None:
         )
 
 
-def _fitted_grid(extent: Window, manifest: Manifest, window: int | None, overlap: int | None) -> WindowGrid:
+def fitted_grid(extent: Window, manifest: Manifest, window: int | None, overlap: int | None) -> WindowGrid:
     """The windows of the whole scene that reach its `extent`."""
     stride = manifest.total_stride
     side = manifest.window if window is None else window

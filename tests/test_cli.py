@@ -48,6 +48,7 @@ OPTIONS = {
         "--output", "--overwrite", *WORK,
     ],
     "tiles export": ["--layout", "--targets", *WORK],
+    "model calibrate": ["--layout", "--palette", "--validation", "--report", "--device", "--threads", "--overwrite", *WORK],
     "model info": ["--json", "--debug", "--help"],
     "sample": ["--seed", "--size", "--overwrite", *WORK],
     "doctor": ["--json", "--debug", "--help"],
@@ -127,8 +128,11 @@ def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
     from geopix2pix.device import DeviceName
     from geopix2pix.exporting import ExportLayout, Targets
+    from geopix2pix.job import Deliver
+    from geopix2pix.output import Compression
     from geopix2pix.pairs import Layout
     from geopix2pix.partition import By
+    from geopix2pix.planning import DRIVERS
     from geopix2pix.request import Misaligned, Origin
 
     assert set(options.PRESETS) == set(PRESETS)
@@ -138,6 +142,9 @@ def test_choices_are_those_of_the_library() -> None:
     assert set(options.ORIGINS) == set(get_args(Origin))
     assert set(options.MISALIGNED) == set(get_args(Misaligned))
     assert set(options.EXPORT_LAYOUTS) == set(get_args(ExportLayout))
+    assert set(options.FORMS) == set(DRIVERS)
+    assert set(options.COMPRESSIONS) == set(get_args(Compression))
+    assert set(options.DELIVER) == set(get_args(Deliver))
     assert set(options.EXPORT_TARGETS) == set(get_args(Targets))
 
 

@@ -26,7 +26,7 @@ class Layer(NamedTuple):
 # translation.
 LAYERS = {
     "values": Layer("errors progress files architecture palette records labels", "", "numpy"),
-    "pixels": Layer("grid normalize blend fill", "values", "numpy"),
+    "pixels": Layer("grid normalize blend fill calibration", "values", "numpy"),
     "rasters": Layer(
         "gdal bands raster output journal rowband assembly parts writer preview ground geogrid warp view aligned",
         "values pixels",
@@ -65,7 +65,7 @@ LAYERS = {
         "numpy torch filelock PIL",
     ),
     "translation": Layer(
-        "engine mosaic scene seams area products resolution job planning steadying delivery translation",
+        "engine mosaic scene seams area products resolution fit job planning steadying delivery translation",
         "values pixels rasters vectors outputs model torch-engine onnx-engine",
         "numpy affine shapely rasterio",
     ),
@@ -74,8 +74,9 @@ LAYERS = {
         "values pixels rasters model torch-engine onnx-engine translation",
         "numpy torch onnx onnxscript",
     ),
+    "calibration": Layer("calibrating", "values pixels rasters model data translation", "numpy"),
     "outputs": Layer(
-        "classpolygons mapvectors webtiles",
+        "classpolygons mapvectors webexport",
         "values pixels rasters web-tiles",
         "numpy affine rasterio shapely pyogrio mercantile pmtiles PIL",
     ),

@@ -4,6 +4,7 @@ import sqlite3
 import struct
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyogrio
@@ -16,7 +17,7 @@ from rasterio.crs import CRS
 from rasterio.features import shapes
 
 from geopix2pix import translate
-from geopix2pix.errors import Cancelled, ConfigError, OutputError
+from geopix2pix.errors import Cancelled, ConfigError, GeoPix2PixWarning, OutputError
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
 from geopix2pix.manifest import Manifest
@@ -24,7 +25,8 @@ from geopix2pix.mapvectors import write_polygons
 from geopix2pix.products import painted
 from geopix2pix.progress import Event, silent
 from geopix2pix.slippy import SlippyView
-from geopix2pix.webtiles import encoded, write_tiles
+from geopix2pix.steadying import Steadied
+from geopix2pix.webexport import encoded, write_tiles
 from tests.rasters import l_shape, write_raster
 from tests.test_job import PLACE, random_scene
 
@@ -71,7 +73,7 @@ def test_map_classes_and_confidence_tell_the_same(made: Path, palette_manifest: 
     with rasterio.open(results / "confidence.tif") as confidence:
         percent = confidence.read(1)
         assert (percent[~valid] == 255).all() and confidence.nodata == 255
-        assert 33 <= percent[valid].min() and percent[valid].max() <= 100
+        assert percent[valid].min() >= 33 and percent[valid].max() <= 100
         assert confidence.tags()["GEOPIX2PIX_TEMPERATURE"] == "none: uncalibrated"
 
 
@@ -86,6 +88,38 @@ def test_gis_finds_the_names_of_the_classes(made: Path, palette_manifest: Manife
     text = (made / "results" / "classes.tif.aux.xml").read_text()
     for name in palette_manifest.target.palette.names:
         assert f"<Category>{name}</Category>" in text
+
+
+def test_uncalibrated_confidence_is_told(scene: Path, palette_model: Path, tmp_path: Path) -> None:
+    with pytest.warns(GeoPix2PixWarning, match="uncalibrated"):
+        translate(scene, tmp_path / "out.tif", model=palette_model, confidence=tmp_path / "confidence.tif")
+
+
+@pytest.mark.parametrize("average", [("flips",), ("shifts",), ("flips", "shifts")])
+def test_averages_are_means_over_mirror_images_and_shifts(palette_manifest: Manifest, average) -> None:
+    """Of a function of each pixel and its place they are the mean of what it says of all these places."""
+    rows, cols = np.mgrid[:64, :64].astype(np.float32)
+    engine = SimpleNamespace(manifest=palette_manifest, predict=lambda batch: batch[:, :1] + 100 * rows + 10_000 * cols)
+    batch = np.random.default_rng(0).random((2, 3, 64, 64)).astype(np.float32)
+    found = Steadied(engine, average).predict(batch)
+    half = palette_manifest.total_stride // 2 if "shifts" in average else 0
+    mirrors = (lambda x: x, lambda x: 63 - x) if "flips" in average else (lambda x: x,)
+    places = [np.mean([m(axis + by) for m in mirrors for by in (0, half)], axis=0) for axis in (rows, cols)]
+    expected = batch[:, 0] + 100 * places[0] + 10_000 * places[1]
+    inner = np.s_[8:-8, 8:-8]
+    assert np.allclose(found[:, 0][(slice(None), *inner)], expected[(slice(None), *inner)], rtol=1e-6)
+
+
+def test_an_average_over_flips_does_not_know_left_from_right(palette_model: Path, tmp_path: Path) -> None:
+    data = np.random.default_rng(1).integers(1, 255, (3, 64, 64), np.uint8)
+    options = {"model": palette_model, "threads": 1, "average": ("flips",), "window": 256, "overlap": 64}
+    maps = []
+    for name, picture in (("plain", data), ("mirrored", data[:, :, ::-1])):
+        source = write_raster(tmp_path / f"{name}.tif", picture, crs="EPSG:32633", transform=PLACE, photometric="rgb")
+        with rasterio.open(translate(source, tmp_path / f"{name}-map.tif", **options)) as dataset:
+            maps.append(dataset.read())
+            assert dataset.tags()["GEOPIX2PIX_AVERAGE"] == '["flips"]'
+    assert (maps[0] == maps[1][:, :, ::-1]).all(axis=0).mean() > 0.9
 
 
 def test_classes_need_a_model_with_classes(scene: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -158,7 +192,8 @@ WIDTH, HEIGHT, KIND, OFFSETS, TILE, SIZES = 256, 257, 254, 324, 322, 325
 
 def check_cog(path: Path) -> None:
     """The rules of GDAL's validate_cloud_optimized_geotiff: tiles, overviews that shrink, directories before data, data
-    of smaller overviews before that of larger ones, and the sizes of tiles in front of them."""
+    of smaller overviews before that of larger ones, and the sizes of tiles in front of them.
+    """
     directories = blocks_of(path.read_bytes())
     main, *others = directories
     assert TILE in main, "not tiled"
