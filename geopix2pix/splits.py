@@ -51,10 +51,7 @@ def by_blocks(
     """
     _check_numbers(block, buffer, metres_per_unit, shares)
     footprints = _footprints(tiles)
-    tile = float(np.sqrt(np.median(shapely.area(footprints))))
-    side = tile * max(1, math.ceil(block / (tile * metres_per_unit) - ALMOST_WHOLE))
-    numbers = np.floor(shapely.get_coordinates(shapely.centroid(footprints)) / side).astype(np.int64)
-    blocks, owner = np.unique(numbers, axis=0, return_inverse=True)
+    blocks, owner = _blocks(footprints, block / metres_per_unit)
     wanted = {split for split, share in zip(SPLITS, shares, strict=False) if share}
     if len(blocks) < len(wanted):
         raise TileSetError(
@@ -177,6 +174,15 @@ def _check_numbers(block: float, buffer: float, metres_per_unit: float, shares: 
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if names[3:] else ""
     return ", ".join(names[:3]) + more
+
+
+def _blocks(footprints: Shapes, side: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+    """The numbers of all blocks that hold a tile, shape (blocks, 2), and which of them holds each tile."""
+    tile = float(np.sqrt(np.median(shapely.area(footprints))))
+    side = tile * max(1, math.ceil(side / tile - ALMOST_WHOLE))
+    numbers = np.floor(shapely.get_coordinates(shapely.centroid(footprints)) / side).astype(np.int64)
+    blocks, owner = np.unique(numbers, axis=0, return_inverse=True)
+    return blocks, owner.reshape(-1)  # some versions of numpy give it a second axis
 
 
 def _orders(seed: int, blocks: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
