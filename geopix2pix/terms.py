@@ -10,15 +10,21 @@ REFUSED = {
 }
 """Hosts whose tiles are not fetched, and what to do instead: their rule has no exception that a user could have."""
 
+_GOOGLE = "Google's terms forbid bulk downloads, offline use and machine interpretation of its tiles"
+_MICROSOFT = "Microsoft's terms forbid to copy, store or archive the content of Bing Maps"
+_MAPBOX = "Mapbox's terms forbid to derive data from its tiles"
+_ESRI = "Esri's terms forbid to scrape, download or store its basemaps outside its own products"
 FORBIDDING = {
-    "google.com": "Google's terms forbid bulk downloads, offline use and machine interpretation of its tiles",
-    "googleapis.com": "Google's terms forbid bulk downloads, offline use and machine interpretation of its tiles",
-    "gstatic.com": "Google's terms forbid bulk downloads, offline use and machine interpretation of its tiles",
-    "virtualearth.net": "Microsoft's terms forbid to copy, store or archive the content of Bing Maps",
-    "bing.com": "Microsoft's terms forbid to copy, store or archive the content of Bing Maps",
-    "mapbox.com": "Mapbox's terms forbid to derive data from its maps and imagery without an agreement",
-    "arcgisonline.com": "Esri's terms forbid to scrape, download or store its basemaps outside its own products",
-    "arcgis.com": "Esri's terms forbid to scrape, download or store its basemaps outside its own products",
+    "google.com": _GOOGLE,
+    "maps.googleapis.com": _GOOGLE,
+    "tile.googleapis.com": _GOOGLE,
+    "virtualearth.net": _MICROSOFT,
+    "bing.com": _MICROSOFT,
+    "mapbox.com": _MAPBOX,
+    "arcgisonline.com": _ESRI,
+    "basemaps.arcgis.com": _ESRI,
+    "maptiles.arcgis.com": _ESRI,
+    "tiledbasemaps.arcgis.com": _ESRI,
 }
 """Hosts whose tiles need an agreement with their provider for what we do with them."""
 

@@ -128,7 +128,7 @@ def chosen(pyramid: Pyramid, choice: Choice, place: tuple[float, float] | None, 
     `USUAL_SIDE` pixels, then at ever coarser ones until it has a tile there; no finer one is chosen.
 
     Raises:
-        ConfigError: a server is to be asked for no place.
+        ConfigError: a server is to be asked for no place, or one near a pole.
         DownloadError: a server has no tile there, whatever the zoom.
         RasterError: a tile cannot be read.
     """
@@ -138,6 +138,8 @@ def chosen(pyramid: Pyramid, choice: Choice, place: tuple[float, float] | None, 
         return Level(zoom, _side(pyramid, pyramid.first(zoom)) or USUAL_SIDE)
     if place is None:
         raise ConfigError(f"{pyramid.name}: a server covers the world; name a region or bounds to take of it")
+    if not abs(place[1]) <= mercantile.xy_bounds(0, 0, 0).top:
+        raise ConfigError(f"{pyramid.name}: the middle of the bounds lies where web maps do not reach; give others")
     longitude, latitude = mercantile.lnglat(*place)
     start = choice(USUAL_SIDE, pyramid.zooms)
     for zoom in range(start, -1, -1):

@@ -596,8 +596,14 @@ def test_servers_whose_policy_prohibits_downloads_are_refused(tmp_path, host):
         fill(TileCache(Address.parse(template), tmp_path), TILES, NETWORK)
 
 
-def test_servers_of_others_with_openstreetmap_in_their_names_are_not(tmp_path):
-    for host in ("tiles.openstreetmap.example.org", "mytile.openstreetmap.org", "openstreetmap.org.example.com"):
+def test_servers_of_others_with_such_names_are_not(tmp_path):
+    like_osm = ("tiles.openstreetmap.example.org", "mytile.openstreetmap.org", "openstreetmap.org.example.com")
+    for host in (
+        *like_osm,
+        "storage.googleapis.com",
+        "tiles.arcgis.com",
+        "notgoogle.com",
+    ):
         TileCache(Address.parse(f"https://{host}/{{z}}/{{x}}/{{y}}.png"), tmp_path)
         assert "check its terms of use" in reminder(Address.parse(f"https://{host}/{{z}}/{{x}}/{{y}}"), "")
 

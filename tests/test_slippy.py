@@ -426,6 +426,14 @@ def test_the_identity_tells_tiles_level_grid_and_kernel_and_no_folder(kinds, tmp
 # Servers, from the cache alone
 
 
+@pytest.mark.parametrize("zoom", [3, None])
+def test_a_server_is_not_asked_for_the_poles(tmp_path, zoom):
+    polar = GeoGrid.anchored(CRS.from_epsg(5041), 5000.0, (2e6, 2e6))
+    view = {"kernel": "nearest", "cache": tmp_path, "bounds": (1.9e6, 1.9e6, 2.1e6, 2.1e6)}
+    with pytest.raises(ConfigError, match="web maps do not reach|do not meet there"):
+        SlippyView("https://example.org/{z}/{x}/{y}", zoom, polar, **view)
+
+
 def test_a_server_needs_bounds_and_its_tiles_in_the_cache(tmp_path):
     url = "https://example.org/{z}/{x}/{y}.png?key=abc"
     bounds = LEVEL.grid.bounds(EXTENT)
