@@ -94,7 +94,7 @@ def _draw_ready(plan: Plan, source: View, progress: Progress) -> None:
             request.vectors,
             Style.load(layer.style),
             plan.grid,
-            reach(source, plan.region).bounds,
+            reach(source, plan.region, plan.grid.crs).bounds,
             layer.prepared,
             layers=request.layers or {},
             progress=progress,
@@ -150,7 +150,7 @@ def _aligned(plan: Plan, site: Site, found: list[Line], workers: int, progress: 
             {"name": line["name"], "window": line["window"], "skipped": "misaligned"} if line in moved else line
             for line in found
         ]
-    jobs = [Job(line["name"], line["window"], off[line["origin"]]) for line in moved]
+    jobs = [Job(line["name"], Window(*line["window"]), off[line["origin"]]) for line in moved]
     again = {line["name"]: line for line in _cut(plan, site, jobs, "shift", workers, progress)}
     return [again.get(line["name"], line) for line in found]
 
