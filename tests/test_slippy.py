@@ -210,9 +210,9 @@ def test_where_it_does_not_cover_nothing_is_valid(tmp_path):
     view = SlippyView(write_folder(tmp_path, pyramid(tiles)), None, UTM, kernel="cubic")
     area = UTM.window(LEVEL.grid.bounds_in(UTM.crs, Window(X * SIDE, Y * SIDE, 8 * SIDE, 8 * SIDE)))
     seen = [0, 0]
-    for row in range(area.row, area.bottom, 24):
-        for col in range(area.col, area.right, 24):
-            window = Window(col, row, 24, 24)
+    for row in range(area.row, area.bottom, 32):
+        for col in range(area.col, area.right, 32):
+            window = Window(col, row, 32, 32)
             covered = view.covers(window)
             seen[covered] += 1
             assert covered or not view.read(window).valid.any()
