@@ -193,7 +193,7 @@ class SlippyView(View):
             there = self.level.grid.window(self._grid.bounds_in(CRS_OF_TILES, window))
         except SceneError:  # where web maps do not reach
             return Window(0, 0, 0, 0)
-        stretch = max(there.width, there.height, 1) / min(window.width, window.height)
+        stretch = max(there.width, there.height) / max(min(window.width, window.height), 1)
         return there.padded(margin + math.ceil(reach(self._kernel, max(stretch, 1.0))))
 
     def _shown(self, window: Window) -> Patch:

@@ -123,6 +123,8 @@ def told_without_secrets(error: type[Exception] = DownloadError) -> Iterator[lis
     with pytest.raises(error) as caught:
         yield message
     message.append(str(caught.value))
+    assert len(message[0]) < 600
+    assert message[0].isprintable()
     assert SECRET not in message[0]
     assert "\n" not in message[0]
 
@@ -390,6 +392,18 @@ LASTING: dict[str, tuple[Callable[[Handler], None], str]] = {
     "fails": (lambda handler: handler.send(400, b""), "answers 400 Bad Request"),
     "sends no end": (endless, "sends more than 100000 bytes"),
     "sends no end of an error": (lambda handler: endless(handler, 404), "sends more than 100000 bytes"),
+    "announces too much to be counted": (
+        lambda handler: (cut_off(handler, bytes(100), int("9" * 4000)), stall(handler)),
+        "sends more than 100000 bytes",
+    ),
+    "says too much": (
+        lambda handler: handler.send(418, b"", Content_Type="x" * 9000 + "\x1b[2J"),
+        "answers 418",
+    ),
+    "says much of what it sends": (
+        lambda handler: handler.send(200, b"\x1b[2J \x07 page", "text/html; " + "x" * 9000),
+        "is needed, the server sends",
+    ),
     "announces too much": (
         lambda handler: (cut_off(handler, bytes(100), 10**15), stall(handler)),
         "sends more than 100000 bytes",
@@ -586,7 +600,7 @@ def test_a_mistake_of_ours_is_not_told_as_one_of_the_server(server, cache, monke
 # Terms of use
 
 
-@pytest.mark.parametrize("host", ["tile.openstreetmap.org", "a.tile.openstreetmap.org", "TILE.OpenStreetMap.org:443"])
+@pytest.mark.parametrize("host", ["tile.openstreetmap.org", "a.tile.openstreetmap.org", "TILE.OpenStreetMap.org.:443"])
 def test_servers_whose_policy_prohibits_downloads_are_refused(tmp_path, host):
     template, bounds = f"https://{host}/{{z}}/{{x}}/{{y}}.png", (0.0, 0.0, 1.0, 1.0)
     for network in (None, NETWORK):
@@ -782,5 +796,6 @@ def test_a_package_that_is_missing_is_named(cache, monkeypatch):
     ],
 )
 def test_impossible_values_are_refused(name, value):
-    with pytest.raises(ConfigError, match="1 to 16 requests at once"):
-        Network(**{name: value})
+    with pytest.raises(ConfigError, match=f"{name} of a download is .*1 to 16 requests at once") as caught:
+        Network(proxy=f"http://me:{SECRET}@example.org", **{name: value})
+    assert SECRET not in str(caught.value)
