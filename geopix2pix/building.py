@@ -12,7 +12,7 @@ from geopix2pix.crew import Job, Shift, lines
 from geopix2pix.errors import TileSetWarning
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line
-from geopix2pix.layers import DrawnLayer, WebLayer, describe
+from geopix2pix.layers import DrawnLayer, Layer, WebLayer, describe
 from geopix2pix.partition import SplitRequest, divided, divided_somehow
 from geopix2pix.plan import Plan, planned, reach
 from geopix2pix.progress import Event, Progress, silent
@@ -52,12 +52,14 @@ def build(
     """
     with Site(Path(output), overwrite=overwrite) as site, ExitStack() as opened:
         plan = planned(request, site.folder)
-        source = opened.enter_context(closing(plan.source.open(plan.grid)))
+        source = opened.enter_context(closing(_opened(plan.source, plan)))
         site.begin(_header(plan, source))
         _draw_ready(plan, source, progress)
-        target = opened.enter_context(closing(plan.target.open(plan.grid)))
+        target = opened.enter_context(closing(_opened(plan.target, plan)))
         jobs = [Job(*candidate) for candidate in plan.candidates(source, target)]
-        _download(plan, [job.window for job in jobs], progress)
+        for view in (source, target):
+            if isinstance(view, SlippyView):
+                view.prefetch((job.window for job in jobs), progress)
         found = _aligned(plan, site, _cut(plan, site, jobs, "cut", workers, progress), workers, progress)
         tiles = completion.tiles_of(found, plan.grid)
         tiles = divided(tiles, plan.grid, split) if split else divided_somehow(tiles, plan.grid)
@@ -101,12 +103,9 @@ def _draw_ready(plan: Plan, source: View, progress: Progress) -> None:
         )
 
 
-def _download(plan: Plan, windows: Sequence[Window], progress: Progress) -> None:
-    """Have the web-map tiles of all windows in the cache, from which the processes that cut read."""
-    for layer in (plan.source, plan.target):
-        if isinstance(layer, WebLayer) and layer.is_remote:
-            with closing(layer.open(plan.grid, plan.request.network)) as view:
-                view.prefetch(windows, progress)
+def _opened(layer: Layer, plan: Plan) -> View:
+    """A layer in this process, which alone talks to servers: those that cut read what it has put into the cache."""
+    return layer.open(plan.grid, plan.request.network) if isinstance(layer, WebLayer) else layer.open(plan.grid)
 
 
 def _cut(plan: Plan, site: Site, jobs: Sequence[Job], stage: str, workers: int, progress: Progress) -> list[Line]:
