@@ -99,7 +99,8 @@ class Site:
         if not output.absolute().parent.is_dir():
             raise OutputError(f"{output}: the folder {output.absolute().parent} does not exist; create it first")
         self.folder.mkdir(exist_ok=True)
-        strange = [path.name for path in self.folder.iterdir() if path.name not in ("lock", "old", "cache", "journal.new")]
+        own = ("lock", "old", "cache", "journal.new")
+        strange = [path.name for path in self.folder.iterdir() if path.name not in own]
         if strange and not self._journal.exists():
             raise OutputError(f"{self.folder}: is needed for the build, but holds other files; move them away")
         try:
