@@ -25,6 +25,7 @@ from geopix2pix.tileset import TileSet
 from geopix2pix.vectors import prepare
 from geopix2pix.view import View
 
+REACH = 16  # pixels, as far as offsets are sought
 CONFIDENT = 0.5  # below, an offset says too little: see docs/decisions/008-pairs-that-fit.md
 
 
@@ -59,7 +60,7 @@ def build(
         jobs = [Job(*candidate) for candidate in plan.candidates(source, target)]
         for view in (source, target):
             if isinstance(view, SlippyView):
-                view.prefetch((job.window for job in jobs), progress)
+                view.prefetch((job.window.padded(REACH) for job in jobs), progress)  # a map may be moved
         found = _aligned(plan, site, _cut(plan, site, jobs, "cut", workers, progress), workers, progress)
         tiles = completion.tiles_of(found, plan.grid)
         tiles = divided(tiles, plan.grid, split) if split else divided_somehow(tiles, plan.grid)
