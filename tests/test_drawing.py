@@ -16,6 +16,7 @@ from rasterio.features import rasterize
 from rasterio.warp import transform, transform_geom
 from shapely import LineString, MultiPolygon, Polygon, box
 
+from geopix2pix import canvas
 from geopix2pix.canvas import Canvas
 from geopix2pix.drawing import NO_CLASS, DrawnView
 from geopix2pix.errors import TileSetWarning, VectorError
@@ -137,11 +138,11 @@ def test_an_area_covers_its_area(points: list[tuple[float, float]], col: float, 
     """To half the distance of samples, which is a quarter of a pixel, along its edges."""
     parts = shapely.get_parts(shapely.make_valid(Polygon(points)))
     shape = MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
-    canvas = Canvas(Window(-3, -2, 50, 40), (0, 0, 0))
-    canvas.paint(
+    painted = Canvas(Window(-3, -2, 50, 40), (0, 0, 0))
+    painted.paint(
         np.array([shapely.transform(shape, lambda points: np.add(points, (col, row)))]), [(255, 255, 255)], [1.0]
     )
-    found = canvas.picture()[0].astype(float).sum() / 255
+    found = painted.picture()[0].astype(float).sum() / 255
     assert found == pytest.approx(shape.area, abs=0.126 * shape.length + 0.1)
 
 
@@ -228,6 +229,21 @@ def test_outlines_and_casings_do_not_change_classes(tmp_path: Path) -> None:
     assert (with_casing.read(WHOLE).data != without.read(WHOLE).data).any()
 
 
+@laws
+@given(seed=st.integers(0, 2**32 - 1), points=st.integers(4, 400), col=st.integers(-40, 40), row=st.integers(-40, 40))
+def test_areas_of_many_points_are_burnt_as_they_are(seed: int, points: int, col: int, row: int) -> None:
+    """Wild rings, that cross themselves and the window again and again, burnt with and without all their points."""
+    rng = np.random.default_rng(seed)
+    rings = np.rint(np.cumsum(rng.normal(0, 9, (2, points, 2)), axis=1) * 4096) / 4096
+    area = MultiPolygon([Polygon(ring) for ring in rings])
+    window, raster, expected = Window(col, row, 30, 20), np.zeros((20, 30), np.uint8), np.zeros((20, 30), np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "MANY", 0)
+        canvas.burn(np.array([area]), [1], window, raster)
+    rasterize([(shapely.transform(area, lambda xy: np.subtract(xy, (col, row))), 1)], out=expected)
+    np.testing.assert_array_equal(raster, expected)
+
+
 # Order and colour
 
 
@@ -257,11 +273,11 @@ def test_later_layers_and_later_features_lie_on_top(tmp_path: Path, turned: bool
 @laws
 def test_colours_mix_as_in_browsers(opacity: float, ground: int, level: int) -> None:
     """Source over destination in sRGB (W3C, Compositing and Blending, section 5.1), twice."""
-    canvas = Canvas(Window(0, 0, 4, 2), (ground,) * 3)
+    painted = Canvas(Window(0, 0, 4, 2), (ground,) * 3)
     for _ in range(2):
-        canvas.paint(np.array([box(0, 0, 2, 2)]), [(level,) * 3], [opacity])
+        painted.paint(np.array([box(0, 0, 2, 2)]), [(level,) * 3], [opacity])
     once = ground * (1 - opacity) + level * opacity
-    found = canvas.picture()
+    found = painted.picture()
     assert np.abs(found[:, :, :2] - (once * (1 - opacity) + level * opacity)).max() <= 1.5  # opacity in 256ths
     assert (found[:, :, 2:] == ground).all()
 
