@@ -8,7 +8,8 @@ from typing import Any
 from warnings import warn
 
 from geopix2pix import __version__, completion
-from geopix2pix.crew import Job, Shift, lines
+from geopix2pix.alignment import common_offsets, file_of, told, too_far
+from geopix2pix.crew import Job, lines
 from geopix2pix.errors import TileSetWarning
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line
@@ -16,7 +17,6 @@ from geopix2pix.layers import DrawnLayer, Layer, WebLayer, describe
 from geopix2pix.partition import SplitRequest, divided, divided_somehow
 from geopix2pix.plan import Plan, planned, reach
 from geopix2pix.progress import Event, Progress, silent
-from geopix2pix.registration import Offset, pooled
 from geopix2pix.request import Request
 from geopix2pix.site import Site
 from geopix2pix.slippy import SlippyView
@@ -26,7 +26,6 @@ from geopix2pix.vectors import prepare
 from geopix2pix.view import View
 
 REACH = 16  # pixels, as far as offsets are sought
-CONFIDENT = 0.5  # below, an offset says too little: see docs/decisions/008-pairs-that-fit.md
 
 
 def build(
@@ -124,45 +123,29 @@ def _cut(plan: Plan, site: Site, jobs: Sequence[Job], stage: str, workers: int, 
 
 
 def _aligned(plan: Plan, site: Site, found: list[Line], workers: int, progress: Progress) -> list[Line]:
-    """The lines, with what was asked for done to the pairs that do not lie on top of each other.
-
-    All tiles of one source file share an offset: that of a single tile is often wrong.
-    """
+    """The lines, with what was asked for done to the pairs that do not lie on top of each other."""
     request = plan.request
-    offsets = _offsets(found)
-    off = {origin: shift for origin, shift in offsets.items() if max(map(abs, shift)) > request.max_offset}
-    if not off:
+    shifts = too_far(common_offsets(found), request.max_offset)
+    if not shifts:
         return found
-    told = ", ".join(f"{origin} by {cols:.1f}, {rows:.1f} pixels" for origin, (cols, rows) in sorted(off.items())[:3])
-    warn(
-        f"the target lies beside the source, to the right and down: {told}"
-        + {"keep": "; give --misaligned shift or reject", "shift": "; it was moved", "reject": "; rejected"}[
-            request.misaligned
-        ],
-        TileSetWarning,
-        stacklevel=3,
-    )
-    if request.misaligned == "keep":
-        return found
-    moved = [line for line in found if line.get("origin") in off]
-    if request.misaligned == "reject":
-        return [
-            {"name": line["name"], "window": line["window"], "skipped": "misaligned"} if line in moved else line
-            for line in found
-        ]
-    jobs = [Job(line["name"], Window(*line["window"]), off[line["origin"]]) for line in moved]
-    again = {line["name"]: line for line in _cut(plan, site, jobs, "shift", workers, progress)}
-    return [again.get(line["name"], line) for line in found]
+    done = {"keep": "give --misaligned shift or reject", "shift": "it is moved", "reject": "these tiles are left out"}
+    warn(f"{told(shifts)}; {done[request.misaligned]}", TileSetWarning, stacklevel=3)
+    off = {line["name"]: shifts[file_of(line)] for line in found if "skipped" not in line and file_of(line) in shifts}
+    match request.misaligned:
+        case "keep":
+            return found
+        case "reject":
+            skipped = {"skipped": "misaligned"}
+            return [_only(line, "name", "window") | skipped if line["name"] in off else line for line in found]
+        case "shift":
+            moved = [line for line in found if line["name"] in off]
+            jobs = [Job(line["name"], Window(*line["window"]), off[line["name"]]) for line in moved]
+            again = {line["name"]: line for line in _cut(plan, site, jobs, "shift", workers, progress)}
+            return [again.get(line["name"], line) for line in found]
 
 
-def _offsets(found: Sequence[Line]) -> dict[str, Shift]:
-    """The common offset of the tiles of each source file, where it is confident."""
-    by_origin: dict[str, list[Offset]] = {}
-    for line in found:
-        if "skipped" not in line:
-            by_origin.setdefault(line["origin"], []).append(Offset(*line["offset"]))
-    common = {origin: pooled(offsets) for origin, offsets in by_origin.items()}
-    return {origin: (o.cols, o.rows) for origin, o in common.items() if o.confidence >= CONFIDENT}
+def _only(line: Line, *fields: str) -> Line:
+    return {field: line[field] for field in fields}
 
 
 def _attributions(plan: Plan, *views: View) -> list[str]:

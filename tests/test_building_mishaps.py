@@ -136,7 +136,7 @@ def pair_of(region: Path, target: Path, **fields) -> Request:
 @pytest.mark.filterwarnings(f"ignore::{TileSetWarning.__module__}.TileSetWarning")
 def test_a_map_beside_its_image_is_told_left_out_or_moved_back(region, moved, tmp_path):
     right = TileSet.open(build(pair_of(region, region / "map.tif"), tmp_path / "right"))
-    with pytest.warns(TileSetWarning, match="beside the source"):
+    with pytest.warns(TileSetWarning, match="to the right and below"):
         kept = TileSet.open(build(pair_of(region, moved), tmp_path / "kept"))
     assert len(kept.tiles) > 8
     found = np.median([(tile.offset.cols, tile.offset.rows) for tile in kept.tiles if tile.offset], axis=0)
