@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geopix2pix import __version__, completion
-from geopix2pix.appraisal import facts, skipped
-from geopix2pix.cutting import Legend, cut, write_pair
+from geopix2pix import __version__
 from geopix2pix.errors import ConfigError
 from geopix2pix.fill import reflect
 from geopix2pix.geogrid import GeoGrid
@@ -19,12 +17,15 @@ from geopix2pix.grid import Window
 from geopix2pix.journal import Line
 from geopix2pix.pair import Bands, Pair, PairSet, check_mixable, opened
 from geopix2pix.pairs import Layout, open_pairs
-from geopix2pix.partition import SplitRequest, divided, warn_if_shifted
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.raster import Patch
-from geopix2pix.site import Site
-from geopix2pix.tileindex import Split
-from geopix2pix.tileset import Side, TileSet
+from geopix2pix.tilesets import completion
+from geopix2pix.tilesets.appraisal import facts, skipped
+from geopix2pix.tilesets.cutting import Legend, cut, write_pair
+from geopix2pix.tilesets.partition import SplitRequest, divided, warn_if_shifted
+from geopix2pix.tilesets.site import Site
+from geopix2pix.tilesets.tileindex import Split
+from geopix2pix.tilesets.tileset import Side, TileSet
 
 GAP = 0.1  # between pictures on the plane on which the index shows them, as a share of the largest
 

@@ -24,7 +24,7 @@ SPAN = 4  # offsets up to this multiple of the reach show how high agreement ris
 APART = 3.0  # pixels from the best offset within which agreement belongs to it
 FEW = 30.0  # pixels of edges; fewer in the overlap count less, since a handful agrees by chance
 MAX_VALUES = 40  # a single band of more distinct values is a grey picture, not a class raster
-SLOPE, MIDDLE = 5.2, 0.4  # of the logistic curve from the lead over the second best offset to confidence
+SLOPE, MIDDLE = 5.2, 0.45  # of the logistic curve from the lead over the second best offset to confidence
 CONFIDENT = 0.5  # an offset that is less likely to be right is no offset: wrong ones are long
 TOGETHER = 2.0  # pixels from the common offset within which the offset of a tile supports it
 

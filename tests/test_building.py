@@ -12,7 +12,6 @@ from affine import Affine
 from rasterio.transform import from_origin
 
 from geopix2pix import labels
-from geopix2pix.building import build
 from geopix2pix.errors import (
     Cancelled,
     ConfigError,
@@ -25,9 +24,10 @@ from geopix2pix.errors import (
 )
 from geopix2pix.grid import Window
 from geopix2pix.pairs import open_pairs
-from geopix2pix.partition import SplitRequest, divide
-from geopix2pix.request import Request
-from geopix2pix.tileset import TileSet
+from geopix2pix.tilesets.building import build
+from geopix2pix.tilesets.partition import SplitRequest, divide
+from geopix2pix.tilesets.request import Request
+from geopix2pix.tilesets.tileset import TileSet
 from tests.rasters import l_shape, write_raster
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{TileSetWarning.__module__}.TileSetWarning")  # the sets are tiny

@@ -34,9 +34,9 @@ OPTIONS = {
     ],
     "tiles build": [
         "--source", "--target", "--vectors", "--style", "--layer", "--palette", "--knows", "--tolerance", "--region",
-        "--bounds", "--footprint", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy", "--attribution",
-        "--bands", "--size", "--overlap", "--coverage", "--misaligned", "--max-offset", *SPLIT, "--workers", "--output",
-        "--overwrite", *WORK,
+        "--bounds", "--footprint", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy",
+        "--attribution", "--bands", "--size", "--overlap", "--coverage", "--misaligned", "--max-offset", *SPLIT,
+        "--workers", "--output", "--overwrite", *WORK,
     ],
     "tiles split": [*SPLIT, *WORK],
     "tiles inspect": [
@@ -127,8 +127,8 @@ def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.device import DeviceName
     from geopix2pix.exporting import ExportLayout, Targets
     from geopix2pix.pairs import Layout
-    from geopix2pix.partition import By
-    from geopix2pix.request import Misaligned, Origin
+    from geopix2pix.tilesets.partition import By
+    from geopix2pix.tilesets.request import Misaligned, Origin
 
     assert set(options.PRESETS) == set(PRESETS)
     assert set(options.LAYOUTS) == set(get_args(Layout))

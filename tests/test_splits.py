@@ -15,11 +15,11 @@ from PIL import Image
 from rasterio.warp import transform
 from shapely.affinity import affine_transform
 
-from geopix2pix.apart import kept_apart
 from geopix2pix.errors import ConfigError, TileSetError
 from geopix2pix.grid import Window
-from geopix2pix.splits import SPLITS, by_blocks, by_files, by_polygons, shares_by_split, shifted
-from geopix2pix.tileindex import Tile
+from geopix2pix.tilesets.apart import kept_apart
+from geopix2pix.tilesets.splits import SPLITS, by_blocks, by_files, by_polygons, shares_by_split, shifted
+from geopix2pix.tilesets.tileindex import Tile
 from tests.rasters import DATA
 
 laws = settings(deadline=None, max_examples=60)
