@@ -96,3 +96,19 @@ def palette_model(palette_manifest: Manifest, tmp_path_factory: pytest.TempPathF
     path = tmp_path_factory.mktemp("palette-model") / "tiny.safetensors"
     write_model(path, palette_manifest, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
     return path
+
+
+@pytest.fixture(scope="session")
+def exported_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_model` as an ONNX file."""
+    from geopix2pix.export import export_model
+
+    return export_model(tiny_model, tmp_path_factory.mktemp("exported") / "tiny.onnx", threads=1)
+
+
+@pytest.fixture(scope="session")
+def exported_palette_model(palette_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`palette_model` as an ONNX file."""
+    from geopix2pix.export import export_model
+
+    return export_model(palette_model, tmp_path_factory.mktemp("exported-palette") / "tiny.onnx", threads=1)
