@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[1]
 WORK = ["--progress", "--stop-on-eof", "--debug", "--help"]
 OPTIONS = {
     "translate": [
-        "--model", "--device", "--batch", "--window", "--overlap", "--bands", "--scaling", "--threads", "--max-pixels",
-        "--seam-report", "--preview", "--overwrite", *WORK,
+        "--model", "--engine", "--device", "--batch", "--window", "--overlap", "--bands", "--scaling", "--threads",
+        "--max-pixels", "--seam-report", "--preview", "--overwrite", *WORK,
     ],
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",
@@ -32,6 +32,7 @@ OPTIONS = {
         "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
     ],
     "model info": ["--json", "--debug", "--help"],
+    "model export": ["--window", "--mlm", "--threads", "--overwrite", *WORK],
     "sample": ["--seed", "--size", "--overwrite", *WORK],
     "doctor": ["--json", "--debug", "--help"],
 }  # fmt: skip
@@ -109,11 +110,13 @@ def test_options_are_those_of_the_table() -> None:
 def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
     from geopix2pix.device import DeviceName
+    from geopix2pix.engine import EngineName
     from geopix2pix.pairs import Layout
 
     assert set(options.PRESETS) == set(PRESETS)
     assert set(options.LAYOUTS) == set(get_args(Layout))
     assert set(options.DEVICES) == set(get_args(DeviceName))
+    assert set(options.ENGINES) == set(get_args(EngineName))
 
 
 def test_train_options_are_fields_of_the_configuration() -> None:
@@ -179,6 +182,7 @@ def mendable(folder: Path) -> list[list[str | Path]]:
         ["train", absent, "--output", folder / "run"],
         ["train", absent, absent, "--output", folder / "run", "--shares", "1"],
         ["sample", absent / "town"],
+        ["model", "export", absent, folder / "out.onnx"],
         ["model", "info", absent],
     ]
 
