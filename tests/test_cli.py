@@ -393,6 +393,27 @@ def test_translate(tiny_model: Path, scene: Path, tmp_path: Path) -> None:
     assert f"{out}: exists already" in again.stderr
 
 
+def test_model_export(tiny_model: Path, scene: Path, tmp_path: Path) -> None:
+    """From a trained model to an exported one, its description and a map, by commands alone."""
+    out, item = tmp_path / "tiny.onnx", tmp_path / "tiny.json"
+    result = run("model", "export", tiny_model, out, "--window", "32", "--mlm", item, "--progress", "json")
+    assert result.exit_code == 0, result.output
+    found = events(result.stdout)
+    assert found[-1] == {"event": "result", "path": str(out)}
+    (figures,) = [event["values"] for event in found if event["event"] == "metric"]
+    assert figures["pixels"] > 1e5
+    assert figures["changed"] <= 1e-4 * figures["pixels"]
+    assert json.loads(item.read_text())["assets"]["model"]["href"] == "./tiny.onnx"
+    info = run("model", "info", out)
+    assert "exported, ONNX operators 18" in info.stdout
+    assert "32 pixels and no other" in info.stdout
+    result = run("translate", scene, tmp_path / "map.tif", "--model", out, "--engine", "onnxruntime")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'map.tif'}\n"), result.output
+    result = run("translate", scene, tmp_path / "no.tif", "--model", out, "--engine", "torch")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "--engine torch" in result.stderr
+
+
 def test_translate_passes_its_options_on(tiny_model: Path, scene: Path, tmp_path: Path) -> None:
     from geopix2pix import translate
 
@@ -466,8 +487,9 @@ def test_doctor_finds_a_healthy_installation() -> None:
     from geopix2pix.model import default_model
 
     code, findings = doctor()
-    broken = [f for f in findings.values() if f["verdict"] != "ok" and f["check"] != "default model"]
-    assert not broken
+    models = ("default model", "default model, exported")
+    assert not [f for f in findings.values() if f["verdict"] != "ok" and f["check"] not in models]
+    assert findings["installation"]["found"] == "full: everything works"
     assert (findings["default model"]["verdict"] == "ok") == default_model().exists()
     assert code == (0 if default_model().exists() else 1)
 
