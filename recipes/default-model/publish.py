@@ -1,7 +1,7 @@
 """Put a trained model into the package, with its name and credits: `publish.py MODEL VERSION`.
 
-The weights stay as they are; only the manifest's name, version and provenance are set. Beside it goes its exported form,
-as `geopix2pix model export default geopix2pix/models/default.onnx` makes it.
+The weights stay as they are; only the manifest's name, version and provenance are set. Beside it goes its exported
+form, as `geopix2pix model export default geopix2pix/models/default.onnx` makes it.
 """
 
 import sys
