@@ -14,8 +14,8 @@ from geopix2pix.progress import Event, Progress, silent
 MAX_STEP = 1  # levels of 255
 MAX_CHANGED = 1e-4  # share of the pixels
 EDGE = 0.05
-"""Levels. A value this near to the edge between two levels may be rounded to either: torch's own answers are up to 0.02
-levels off those of exact arithmetic, so that no two programs agree on such pixels."""
+"""Levels. A value this near to the edge between two levels may be rounded to either: torch itself is some thousandths
+of a level off exact arithmetic (benchmarks/precision.py), so that no two programs agree on all such pixels."""
 ENOUGH = 300_000  # pixels, so that a share of MAX_CHANGED is more than a few of them
 SIDE = 512  # pixels, where any will do
 
