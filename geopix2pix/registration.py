@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-Complex = npt.NDArray[np.complex64]
 Mask = npt.NDArray[np.bool_]
 
 # Chosen on real pairs: docs/decisions/008-pairs-that-fit.md
@@ -39,7 +38,7 @@ class Offset(NamedTuple):
     confidence: float
     """The probability that the offset is right to a pixel, where every second pair does not belong together at all.
 
-    0 where source or target show no edge.
+    0 where source or target show no edge, and where agreement still rises beyond the reach.
     """
 
 

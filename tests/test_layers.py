@@ -53,7 +53,10 @@ LAYERS = {
         "values",
         "numpy torch safetensors segmentation_models_pytorch",
     ),
-    "model": Layer("manifest model", "values pixels", "numpy safetensors"),
+    "model": Layer("onnxfile manifest model deepness mlm", "values pixels", "numpy safetensors"),
+    # One engine, one module: only it loads what computes.
+    "torch-engine": Layer("torch_engine", "values networks model", "numpy torch"),
+    "onnx-engine": Layer("onnx_engine", "values model", "numpy onnxruntime"),
     "data": Layer(
         "pair pairs augmentation configuration dataset", "values pixels rasters model tilesets", "numpy torch"
     ),
@@ -64,7 +67,12 @@ LAYERS = {
         "numpy torch filelock PIL",
     ),
     "translation": Layer(
-        "engine mosaic scene seams translation", "values pixels rasters networks model", "numpy torch"
+        "engine mosaic scene seams translation", "values pixels rasters model torch-engine onnx-engine", "numpy"
+    ),
+    "export": Layer(
+        "tracing parity export",
+        "values pixels rasters model torch-engine onnx-engine translation",
+        "numpy torch onnx onnxscript",
     ),
     "sample": Layer("town aerial sample", "values", "numpy rasterio affine shapely pyogrio"),
 }
@@ -147,7 +155,8 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     [
         ("values pixels rasters areas webtiles cartography tilesets inspection", {"torch"}),
         ("values networks", {"rasterio"}),
-        ("values pixels model", {"torch", "rasterio"}),
+        ("values pixels model onnx-engine", {"torch", "rasterio"}),
+        ("values pixels rasters model translation", {"torch", "onnxruntime"}),
         ("sample", {"torch"}),
     ],
 )

@@ -64,7 +64,8 @@ def html_page(tileset: TileSet, odd: Sequence[Tile], others: Sequence[Tile]) -> 
 
 
 def _template(kind: str) -> str:
-    return files("geopix2pix.inspection").joinpath("templates", f"inspection.{kind}").read_text(encoding="utf-8")
+    templates = files("geopix2pix.inspection").joinpath("templates")
+    return templates.joinpath(f"inspection.{kind}").read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
