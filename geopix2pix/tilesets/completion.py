@@ -1,6 +1,5 @@
 """From what is known of each tile to a tile set: duplicates, misaligned pairs, splits, statistics, the manifest."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,13 @@ import rasterio
 import shapely
 
 from geopix2pix import __version__, labels
-from geopix2pix.errors import SceneWarning, TileSetError
+from geopix2pix.errors import TileSetError
+from geopix2pix.gdal import guarded, unreferenced_allowed
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
 from geopix2pix.ground import pixel_sides
 from geopix2pix.journal import Line
 from geopix2pix.palette import Palette
-from geopix2pix.raster import RasterReader
 from geopix2pix.registration import Offset
 from geopix2pix.tilesets.tileindex import Tile, duplicates
 from geopix2pix.tilesets.tileset import PERCENTS, BandStatistics, Content, Description, Side, digest, path_of
@@ -148,9 +147,7 @@ def _statistics(folder: Path, side: Side, tiles: Sequence[Tile], bands: int) -> 
 
 def _sample(path: Path) -> npt.NDArray[np.float64]:
     """Valid pixels of a tile, spread evenly, shape (bands, pixels)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SceneWarning)
-        with RasterReader(path) as reader:
-            data, valid = reader.read(reader.extent)
-    values = data[:, valid]
-    return values[:, :: max(1, values.shape[1] // SAMPLED_PIXELS)].astype(np.float64)
+    with guarded(path, "read it"), unreferenced_allowed(), rasterio.open(path, sharing=False) as dataset:
+        values = dataset.read()[:, dataset.dataset_mask() != 0]
+    sample: npt.NDArray[np.float64] = values[:, :: max(1, values.shape[1] // SAMPLED_PIXELS)].astype(np.float64)
+    return sample
