@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import importlib
 import json
 import pickle
 import zipfile
@@ -207,7 +208,11 @@ def test_safetensors_of_others(tmp_path: Path, metadata: dict[str, str] | None) 
     assert "has no geopix2pix manifest" in refusal(tmp_path / "file")
 
 
-def test_dtype_unknown_to_numpy(path: Path) -> None:
+@pytest.mark.parametrize("told", [False, True])
+def test_dtype_unknown_to_numpy(path: Path, told: bool) -> None:
+    """Whether or not another package has taught it to numpy, as onnx does."""
+    if told:
+        importlib.import_module("ml_dtypes")
     content = path.read_bytes().replace(b'"F16"', b'"BF16"', 1)
     header = int.from_bytes(content[:8], "little")
     path.write_bytes((header + 1).to_bytes(8, "little") + content[8:])
