@@ -24,6 +24,7 @@ from geopix2pix.tilesets.appraisal import facts, skipped
 from geopix2pix.tilesets.cutting import Legend, cut, write_pair
 from geopix2pix.tilesets.partition import SplitRequest, divided, warn_if_shifted
 from geopix2pix.tilesets.site import Site
+from geopix2pix.tilesets.splits import files_by_pattern
 from geopix2pix.tilesets.tileindex import Split
 from geopix2pix.tilesets.tileset import Side, TileSet
 
@@ -101,6 +102,9 @@ def import_pairs(
         raise ConfigError(
             f"size {size} must be 16 to 4096 pixels, overlap {overlap} 0 to below it, coverage {coverage} above 0 to 1"
         )
+    if split is not None and split.by == "files":
+        names = [pair.name for pairs in parts.values() for pair in pairs.train]
+        files_by_pattern(names, validation=split.validation, test=split.test)  # refused now rather than at the end
     parameters = {"coverage": coverage, "tolerance": tolerance, "pictures": {s: len(p.train) for s, p in parts.items()}}
     layout = completion.Layout(
         grid=None,

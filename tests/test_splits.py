@@ -329,8 +329,8 @@ def test_a_class_is_shifted_where_it_is_twice_as_frequent_and_three_points_apart
     train = {"land": 0.5, "road": 0.08, "sea": 0.02, "ice": 0.1}
     validation = {"land": 0.75, "road": 0.2, "sea": 0.045, "ice": 0.04}
     assert shifted({"train": train, "validation": validation, "unused": {"land": 1.0}}) == [
-        "road covers 20.0% of validation, but 8.0% of train",
-        "ice covers 4.0% of validation, but 10.0% of train",
+        "road covers 20.0 % of validation, but 8.0 % of train",
+        "ice covers 4.0 % of validation, but 10.0 % of train",
     ]
     assert shifted({"train": train, "test": train}) == shifted({"validation": train}) == shifted({}) == []
 

@@ -17,11 +17,12 @@ from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.tilesets import completion
 from geopix2pix.tilesets.alignment import common_offsets, file_of, told, too_far
 from geopix2pix.tilesets.crew import Job, lines
-from geopix2pix.tilesets.layers import DrawnLayer, Layer, WebLayer, describe
+from geopix2pix.tilesets.layers import DrawnLayer, Layer, RasterLayer, WebLayer, describe
 from geopix2pix.tilesets.partition import SplitRequest, divided, divided_somehow
 from geopix2pix.tilesets.plan import Plan, planned, reach
 from geopix2pix.tilesets.request import Request
 from geopix2pix.tilesets.site import Site
+from geopix2pix.tilesets.splits import files_by_pattern
 from geopix2pix.tilesets.tileset import TileSet
 from geopix2pix.view import View
 from geopix2pix.webtiles.slippy import SlippyView
@@ -53,6 +54,9 @@ def build(
     """
     with Site(Path(output), overwrite=overwrite) as site, ExitStack() as opened:
         plan = planned(request, site.folder)
+        if split and split.by == "files" and isinstance(plan.source, RasterLayer):  # refused now rather than at the end
+            names = [path.name for path in plan.source.paths]
+            files_by_pattern(names, validation=split.validation, test=split.test)
         source = opened.enter_context(closing(_opened(plan.source, plan)))
         site.begin(_header(plan, source))
         _draw_ready(plan, source, progress)

@@ -114,21 +114,34 @@ def by_files(tiles: Sequence[Tile], *, validation: Sequence[str], test: Sequence
         TileSetError: a pattern matches no file, a file is matched for two splits, or no tile is left for one.
     """
     origins = [tile.origin.split(ORIGINS) for tile in tiles]
-    files = sorted({file for names in origins for file in names})
+    files = {file for names in origins for file in names}
+    split_of = files_by_pattern(files, validation=validation, test=test)
+    found = [{split_of[file] for file in names} for names in origins]
+    labels: list[Split] = [names.pop() if len(names) == 1 else "unused" for names in found]
+    if lost := {"train", *split_of.values()} - set(labels):
+        raise TileSetError(
+            f"no tile is left for {', '.join(sorted(lost))}; the source files are {_some(sorted(files))}"
+        )
+    return labels
+
+
+def files_by_pattern(files: Iterable[str], *, validation: Sequence[str], test: Sequence[str] = ()) -> dict[str, Split]:
+    """The split of each source file by patterns for its name; can be asked before any tile is cut.
+
+    Raises:
+        TileSetError: a pattern matches no file, or a file is matched for two splits.
+    """
+    names = sorted(files)
     split_of: dict[str, Split] = {}
     wanted: dict[Split, Sequence[str]] = {"validation": validation, "test": test}
     for split, pattern in ((split, pattern) for split, patterns in wanted.items() for pattern in patterns):
-        matched = [file for file in files if fnmatchcase(file, pattern)]
+        matched = [file for file in names if fnmatchcase(file, pattern)]
         if not matched:
-            raise TileSetError(f"the pattern {pattern!r} for {split} matches no source file; they are {_some(files)}")
+            raise TileSetError(f"the pattern {pattern!r} for {split} matches no source file; they are {_some(names)}")
         for file in matched:
             if split_of.setdefault(file, split) != split:
                 raise TileSetError(f"{file} is matched for both validation and test; narrow the pattern {pattern!r}")
-    found = [{split_of.get(file, "train") for file in names} for names in origins]
-    labels: list[Split] = [names.pop() if len(names) == 1 else "unused" for names in found]
-    if lost := {"train", *(split for split, patterns in wanted.items() if patterns)} - set(labels):
-        raise TileSetError(f"no tile is left for {', '.join(sorted(lost))}; the source files are {_some(files)}")
-    return labels
+    return {file: split_of.get(file, "train") for file in names}
 
 
 def shares_by_split(tiles: Sequence[Tile]) -> dict[Split, dict[str, float]]:
@@ -149,7 +162,7 @@ def shifted(shares: Mapping[Split, Mapping[str, float]]) -> list[str]:
     """
     learnt = shares.get("train", {})
     return [
-        f"{name} covers {share:.1%} of {split}, but {learnt[name]:.1%} of train"
+        f"{name} covers {100 * share:.1f} % of {split}, but {100 * learnt[name]:.1f} % of train"
         for split in ("validation", "test")
         for name, share in shares.get(split, {}).items()
         if name in learnt
