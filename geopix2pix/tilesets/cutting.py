@@ -1,5 +1,6 @@
 """One pair of tiles: cut from two views of a grid, judged, and written as GeoTIFFs."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -113,11 +114,14 @@ def write_pair(
     digest = sha256()
     for side, patch in sides.items():
         path = path_of(folder, side, name)
+        # Whole at once: a process that outlives a killed build for a moment must not damage what the next one wrote.
+        unnamed = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         colors = labels.colors(legend.palette) if legend and side == "classes" else None
         with writing(path):
-            _write(path, patch, crs, transform, bands[side], colors)
-            _check(path, patch)
-            digest.update(path.read_bytes())
+            _write(unnamed, patch, crs, transform, bands[side], colors)
+            _check(unnamed, patch)
+            digest.update(unnamed.read_bytes())
+            unnamed.replace(path)
     return Files(digest.hexdigest(), sha256(pair.source.data.tobytes() + pair.source.valid.tobytes()).hexdigest())
 
 
