@@ -37,6 +37,9 @@ LAYERS = {
         "values",
         "numpy torch safetensors segmentation_models_pytorch",
     ),
+    "measures": Layer(
+        "edges tally figures inception perceptual", "values", "numpy torch torchvision torchmetrics safetensors"
+    ),
     "model": Layer("manifest model", "values pixels", "numpy safetensors"),
     "data": Layer("pairs augmentation configuration dataset", "values pixels rasters model", "numpy torch"),
     "training": Layer(
@@ -91,7 +94,7 @@ def test_packages_that_are_imported_are_required() -> None:
     parser.read(ROOT / "setup.cfg", encoding="utf-8")
     required = {line.partition(">")[0] for line in parser["options"]["install_requires"].split()}
     imported = {package.replace("_", "-") for layer in LAYERS.values() for package in layer.packages.split()}
-    by_others = {"affine": "rasterio", "PIL": "segmentation-models-pytorch"}
+    by_others = dict.fromkeys(("PIL", "torchvision"), "segmentation-models-pytorch") | {"affine": "rasterio"}
     assert {by_others.get(package, package) for package in imported} <= required
 
 
@@ -110,7 +113,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     ("layers", "absent"),
     [
         ("values pixels rasters", {"torch"}),
-        ("values networks", {"rasterio"}),
+        ("values networks measures", {"rasterio"}),
         ("values pixels model", {"torch", "rasterio"}),
         ("sample", {"torch"}),
     ],
