@@ -10,7 +10,7 @@ from typing import Any, Literal
 from geopix2pix.architecture import Adversary, DiscriminatorSpec, GeneratorSpec, Norm
 from geopix2pix.augmentation import Symmetry
 from geopix2pix.errors import ConfigError
-from geopix2pix.pairs import PairSet
+from geopix2pix.pair import PairSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from geopix2pix.configuration import TrainingConfig
 from geopix2pix.errors import PairsError, SceneWarning
 from geopix2pix.grid import Window
 from geopix2pix.normalize import Scaling
-from geopix2pix.pairs import Pair, PairSet, opened
+from geopix2pix.pair import Pair, PairSet, opened
 from geopix2pix.palette import Palette
 from geopix2pix.raster import Patch, RasterReader
 
@@ -161,7 +161,8 @@ def _sampled(pair: Pair, side: Side, bands: int, values: int) -> npt.NDArray[Any
 
 def _decoded(pair: Pair, window: Window, palette: Palette | None) -> View:
     source, source_valid = _read(pair.source, window, pair.source_window)
-    target, target_valid = _read(pair.target, window, pair.target_window)
+    read_from = pair.target if palette is None else pair.classes or pair.target
+    target, target_valid = _read(read_from, window, pair.target_window)
     if palette is not None:
         target = np.searchsorted(sets_of(palette), palette.allowed(target)).astype(np.uint8)[None]
     return View(source, target, source_valid & target_valid)

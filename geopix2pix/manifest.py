@@ -1,15 +1,12 @@
 """What a model says about itself: everything that decides a translation, so that nothing is guessed at run time."""
 
-import dataclasses
-import math
-import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
+from geopix2pix import records
 from geopix2pix.architecture import ENCODER_NAME, MAX_DEPTH, GeneratorSpec
-from geopix2pix.errors import ConfigError, ModelFileError
+from geopix2pix.errors import ModelFileError
 from geopix2pix.normalize import Scaling
 from geopix2pix.palette import Palette
 
@@ -80,7 +77,7 @@ class Manifest:
     """Where data and weights come from, with licences: free text by topic."""
 
     def to_json(self) -> dict[str, Any]:
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return records.to_json(self)
 
     @classmethod
     def from_json(cls, data: Any, where: str = "manifest") -> "Manifest":
@@ -97,10 +94,12 @@ class Manifest:
             raise ModelFileError(
                 f"{where}.format: {number} is newer than {FORMAT}, the newest known to this version; upgrade geopix2pix"
             )
-        manifest: Manifest = _value(cls, data, where)
-        for field, holds, expected, found in _laws(manifest):
-            if not holds:
-                raise _wrong(f"{where}.{field}", expected, found)
+        try:
+            manifest: Manifest = records.from_json(cls, data, where, {Palette: Palette.from_json})
+            for field, holds, expected, found in _laws(manifest):
+                records.checked(holds, found, f"{where}.{field}", expected)
+        except records.RecordError as error:
+            raise ModelFileError(str(error)) from error
         return manifest
 
 
@@ -160,70 +159,3 @@ def _band_laws(m: Manifest) -> Iterator[Law]:
         fits = len(names) == channels and all(name.isprintable() for name in names)
         yield "target.palette.classes", fits, f"{channels} printable names, one per channel", names
     yield "target.names", len(target.names) == bands, f"{bands} names, one per band", target.names
-
-
-def _plain(value: Any) -> Any:
-    """The value in the types of JSON."""
-    if isinstance(value, Palette):
-        return value.to_json()
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _value(hint: Any, data: Any, where: str) -> Any:
-    """Parsed JSON as a value of the annotated type `hint`, which may be any that occurs in a manifest."""
-    origin, options = get_origin(hint), get_args(hint)
-    if NoneType in options:
-        return (
-            None if data is None else _value(next(option for option in options if option is not NoneType), data, where)
-        )
-    if origin is Literal:
-        return _checked(data in options, data, where, f"one of {', '.join(map(repr, options))}")
-    if origin is tuple:
-        _checked(isinstance(data, list), data, where, "a list")
-        return tuple(_value(options[0], item, f"{where}[{i}]") for i, item in enumerate(data))
-    if origin is Mapping:
-        _checked(isinstance(data, dict), data, where, "an object")
-        return {_value(str, key, where): _value(options[1], item, f"{where}.{key}") for key, item in data.items()}
-    if hint is Palette:
-        try:
-            return Palette.from_json(data, where)
-        except ConfigError as error:
-            raise ModelFileError(str(error)) from error
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _record(hint, data, where)
-    if hint is str:
-        return _checked(isinstance(data, str) and data.isprintable(), data, where, "printable text")
-    if hint is bool:
-        return _checked(isinstance(data, bool), data, where, "true or false")
-    if hint is int:
-        return _checked(type(data) is int, data, where, "a whole number")
-    number = type(data) in (int, float) and abs(data) <= 1e300 and math.isfinite(data)
-    return float(_checked(number, data, where, "a number"))
-
-
-def _record(kind: type, data: Any, where: str) -> Any:
-    """Parsed JSON as a value of the dataclass `kind`."""
-    _checked(isinstance(data, dict), data, where, "an object")
-    values = {}
-    for name, hint in get_type_hints(kind).items():
-        if name not in data:
-            raise ModelFileError(f"{where}.{name}: is missing; the file is damaged or was not written by geopix2pix")
-        values[name] = _value(hint, data[name], f"{where}.{name}")
-    try:
-        return kind(**values)
-    except ConfigError as error:
-        raise ModelFileError(f"{where}: {error}") from error
-
-
-def _checked(right: bool, data: Any, where: str, expected: str) -> Any:
-    if not right:
-        raise _wrong(where, expected, data)
-    return data
-
-
-def _wrong(where: str, expected: str, found: Any) -> ModelFileError:
-    return ModelFileError(f"{where}: expected {expected}, found {reprlib.repr(found)}")

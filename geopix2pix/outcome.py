@@ -11,7 +11,7 @@ from geopix2pix.errors import ConfigError, ModelFileError
 from geopix2pix.independence import Independence, tile_independence
 from geopix2pix.manifest import GroundResolution, Manifest, SourceBands, TargetBands
 from geopix2pix.model import write_model
-from geopix2pix.pairs import Pair, PairSet
+from geopix2pix.pair import Pair, PairSet
 from geopix2pix.run import Run
 
 EARTH_RADIUS = 6378137.0  # metres, of the sphere that web maps are drawn on

@@ -1,18 +1,20 @@
-"""Folders of training pairs: which pictures belong together, what they hold, and which are kept for validation."""
+"""What a folder of training pairs or a tile set holds, and which of it is kept for validation."""
 
 import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
-from geopix2pix.errors import ConfigError, PairsError, RasterError, SceneWarning
+from geopix2pix.errors import ConfigError, PairsError, SceneWarning
 from geopix2pix.grid import Window
 from geopix2pix.manifest import DType
+from geopix2pix.pair import Bands, Pair, PairSet, opened
 from geopix2pix.palette import Palette
-from geopix2pix.raster import Georeference, RasterReader
+from geopix2pix.raster import Georeference
+from geopix2pix.tileindex import Tile
+from geopix2pix.tileset import Content, TileSet, is_tile_set
 
 Layout = Literal["auto", "folders", "source-left", "source-right"]
 """`folders`: `source/` and `target/` with the same file names; `source-left` and `source-right`: one picture holds both
@@ -20,71 +22,12 @@ side by side, as in the published pix2pix data sets; `auto`: whichever is there,
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """One source picture and its target, of the same size."""
-
-    name: str
-    source: Path
-    target: Path
-    """The same file as `source` where one picture holds both."""
-    source_window: Window
-    target_window: Window
-    place: Georeference = field(compare=False)
-    """Of the source."""
-
-    @property
-    def width(self) -> int:
-        return self.source_window.width
-
-    @property
-    def height(self) -> int:
-        return self.source_window.height
-
-
-@dataclass(frozen=True, slots=True)
-class Bands:
-    """What every picture on one side of the pairs holds."""
-
-    names: tuple[str, ...] = field(compare=False)
-    dtype: DType
-    count: int
-
-    def __str__(self) -> str:
-        return f"{self.count} x {self.dtype}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairSet:
-    """The pairs of one folder, split into those to learn from and those to judge by."""
-
-    name: str
-    train: tuple[Pair, ...]
-    validation: tuple[Pair, ...]
-    source: Bands
-    target: Bands
-    palette: Palette | None
-    weight: float
-    """The share of training images drawn from this set, relative to the other sets."""
-    listing: str
-    """SHA-256 of the names and file sizes."""
-
-    def describe(self) -> dict[str, Any]:
-        """What identifies the set when a run is continued; the same wherever the folder lies."""
-        return {
-            "name": self.name,
-            "train": len(self.train),
-            "validation": len(self.validation),
-            "weight": self.weight,
-            "palette": self.palette.to_json() if self.palette else None,
-            "listing": self.listing,
-        }
-
-
 def open_pairs(
     folder: Path, *, layout: Layout = "auto", palette: Path | None = None, validation: float = 0.1, weight: float = 1.0
 ) -> PairSet:
     """The pairs in `folder`, their headers checked. Of pixels only samples of alpha bands are read.
+
+    A tile set is taken with the split in its index; it brings its own palette.
 
     `train/` and `validation/` (or `val/`) subfolders are taken as the split where they exist; otherwise the last
     `validation` share of the sorted names is held out, since neighbouring names are often neighbouring places. A
@@ -98,6 +41,10 @@ def open_pairs(
     if not 0 <= validation < 1 or not 0 < weight < float("inf"):
         raise ConfigError(f"{folder}: validation share {validation} must be in [0, 1), weight {weight} above 0")
     with _searched(folder), _doubts_told_once():
+        if is_tile_set(folder):
+            if palette is not None:
+                raise ConfigError(f"{folder}: is a tile set, which brings its own palette; leave {palette} out")
+            return _of_tile_set(TileSet.open(folder), weight)
         return _opened(folder, layout, palette, validation, weight)
 
 
@@ -151,20 +98,6 @@ def _doubts_told_once() -> Iterator[None]:
     for w in caught:
         if not issubclass(w.category, SceneWarning):
             warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-
-
-def check_mixable(sets: Sequence[PairSet]) -> None:
-    """Refuse sets that one model cannot learn from together.
-
-    Raises:
-        PairsError: bands, data types or class names differ; the message names both folders.
-    """
-    first = sets[0]
-    for other in sets[1:]:
-        if (other.source, other.target) != (first.source, first.target):
-            raise PairsError(f"{other.name} and {first.name} cannot be mixed: their bands or data types differ")
-        if (other.palette.names if other.palette else None) != (first.palette.names if first.palette else None):
-            raise PairsError(f"{other.name} and {first.name} cannot be mixed: their palettes name different classes")
 
 
 def _listing(pairs: Sequence[Pair]) -> str:
@@ -258,15 +191,39 @@ def _header(path: Path) -> tuple[Window, Bands, Georeference]:
         return reader.extent, bands, reader.georeference
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[RasterReader]:
-    """The picture at `path`, open for reading.
+def _of_tile_set(tiles: TileSet, weight: float) -> PairSet:
+    parts: dict[str, list[Pair]] = {"train": [], "validation": []}
+    for tile in tiles.tiles:
+        if tile.split in parts:
+            parts[tile.split].append(_tile_pair(tiles, tile))
+    if not parts["train"]:
+        raise PairsError(
+            f"{tiles.folder}: no tile is in the split `train`; split the set with `geopix2pix tiles split`"
+        )
+    return PairSet(
+        name=tiles.folder.resolve().name,
+        train=tuple(parts["train"]),
+        validation=tuple(parts["validation"]),
+        source=_content(tiles.about.source),
+        target=_content(tiles.about.target),
+        palette=tiles.about.palette,
+        weight=weight,
+        listing=tiles.about.tiles_sha256,
+    )
 
-    Raises:
-        PairsError: it cannot be opened or, inside the context, read.
-    """
-    try:
-        with RasterReader(path, expand_colors=True) as reader:
-            yield reader
-    except RasterError as error:
-        raise PairsError(f"{path}: cannot be used for training ({error})") from error
+
+def _tile_pair(tiles: TileSet, tile: Tile) -> Pair:
+    grid, whole = tiles.about.grid, Window(0, 0, tile.window.width, tile.window.height)
+    return Pair(
+        name=tile.name,
+        source=tiles.path("source", tile),
+        target=tiles.path("target", tile),
+        source_window=whole,
+        target_window=whole,
+        place=Georeference(crs=grid.crs, transform=grid.transform_of(tile.window)) if grid else Georeference(),
+        classes=tiles.path("classes", tile) if tiles.about.palette else None,
+    )
+
+
+def _content(content: Content) -> Bands:
+    return Bands(content.names, cast(DType, content.dtype), len(content.names))

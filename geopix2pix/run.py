@@ -13,7 +13,7 @@ from geopix2pix.configuration import WITHOUT_EFFECT, TrainingConfig
 from geopix2pix.dataset import Item, PairedTiles, ValidationTiles, scaling_of
 from geopix2pix.errors import ConfigError, GeoPix2PixError, OutputError, PairsError
 from geopix2pix.normalize import Scaling
-from geopix2pix.pairs import PairSet, check_mixable
+from geopix2pix.pair import PairSet, check_mixable
 from geopix2pix.palette import Palette
 
 

@@ -27,7 +27,7 @@ from geopix2pix.errors import (
 )
 from geopix2pix.learner import Learner
 from geopix2pix.outcome import check_describable, write_trained
-from geopix2pix.pairs import PairSet
+from geopix2pix.pair import PairSet
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.run import Run, held
 from geopix2pix.validation import scores, write_samples

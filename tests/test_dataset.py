@@ -21,7 +21,8 @@ from geopix2pix.dataset import PairedTiles, Pictures, ValidationTiles, _turn, sc
 from geopix2pix.errors import ConfigError, PairsError, SceneWarning
 from geopix2pix.grid import Window
 from geopix2pix.normalize import Scaling
-from geopix2pix.pairs import PairSet, check_mixable, open_pairs
+from geopix2pix.pair import PairSet, check_mixable
+from geopix2pix.pairs import open_pairs
 
 PALETTE = {
     "classes": [

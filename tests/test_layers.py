@@ -25,12 +25,26 @@ class Layer(NamedTuple):
 # A new module is placed here, deliberately. Rasters and networks do not know each other; nor do training and
 # translation.
 LAYERS = {
-    "values": Layer("errors progress files architecture palette", "", "numpy"),
+    "values": Layer("errors progress files architecture palette records labels", "", "numpy"),
     "pixels": Layer("grid normalize blend fill", "values", "numpy"),
     "rasters": Layer(
-        "gdal bands raster output journal rowband assembly writer preview",
+        "gdal bands raster output journal rowband assembly writer preview ground geogrid warp view aligned",
         "values pixels",
         "numpy rasterio affine filelock",
+    ),
+    "web-tiles": Layer(
+        "download pyramids slippy", "values pixels rasters", "numpy rasterio affine mercantile pmtiles urllib3"
+    ),
+    "vectors": Layer(
+        "regions style expressions vectors strokes drawing",
+        "values pixels rasters",
+        "numpy rasterio shapely pyogrio PIL",
+    ),
+    "tile-sets": Layer(
+        "registration indexstyle tileindex splits partition tileset layers plan cutting crew completion site building "
+        "inspection contactsheet markup",
+        "values pixels rasters web-tiles vectors",
+        "numpy rasterio affine filelock shapely pyogrio PIL",
     ),
     "networks": Layer(
         "device norms padding unet encoder_unet patchgan networks independence losses metrics checkpoint",
@@ -41,7 +55,9 @@ LAYERS = {
         "edges tally figures inception perceptual", "values", "numpy torch torchvision torchmetrics safetensors"
     ),
     "model": Layer("manifest model", "values pixels", "numpy safetensors"),
-    "data": Layer("pairs augmentation configuration dataset", "values pixels rasters model", "numpy torch"),
+    "data": Layer(
+        "pair pairs augmentation configuration dataset", "values pixels rasters model tile-sets", "numpy torch"
+    ),
     "training": Layer(
         "learner run validation outcome training",
         "values pixels rasters networks model data",

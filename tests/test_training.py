@@ -36,7 +36,8 @@ from geopix2pix.learner import Learner
 from geopix2pix.manifest import GroundResolution
 from geopix2pix.model import ModelFile
 from geopix2pix.outcome import ground_resolution
-from geopix2pix.pairs import PairSet, open_pairs
+from geopix2pix.pair import PairSet
+from geopix2pix.pairs import open_pairs
 from geopix2pix.progress import Event
 from geopix2pix.run import Run
 from geopix2pix.training import _rate, train

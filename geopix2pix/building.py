@@ -1,0 +1,186 @@
+"""Building a tile set: the candidates of a plan are cut in a folder beside the set, which an interruption keeps."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+from warnings import warn
+
+import shapely
+
+from geopix2pix import __version__, completion
+from geopix2pix.crew import Job, Shift, lines
+from geopix2pix.errors import TileSetWarning
+from geopix2pix.journal import Line
+from geopix2pix.layers import DrawnLayer, describe
+from geopix2pix.partition import SplitRequest, split_tiles
+from geopix2pix.plan import Plan, Request, planned
+from geopix2pix.progress import Event, Progress, silent
+from geopix2pix.registration import Offset, pooled
+from geopix2pix.site import Site
+from geopix2pix.style import Style
+from geopix2pix.tileset import TileSet
+from geopix2pix.vectors import prepare
+from geopix2pix.view import View
+
+CONFIDENT = 0.5  # below, an offset says too little: see docs/decisions/008-pairs-that-fit.md
+
+
+def build(
+    request: Request,
+    output: str | Path,
+    *,
+    split: SplitRequest | None = None,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Build the tile set of a request in the folder `output`; its path.
+
+    `workers` processes cut tiles; neither their number nor an interruption changes a byte of the result. What was
+    stopped, killed or failed goes on when it is called again with the same arguments; what is finished stays in
+    `output.part/` until then.
+
+    Raises:
+        ConfigError: the request contradicts itself.
+        RasterError, VectorError, StyleError, RegionError, DownloadError: an input cannot be used.
+        TileSetError: nothing is left to cut, or too few blocks to split.
+        OutputError: the folder exists and `overwrite` is false, or cannot be written.
+        Cancelled: `progress` asked to stop.
+    """
+    with Site(Path(output), overwrite=overwrite) as site, ExitStack() as opened:
+        plan = planned(request, site.folder / "vectors.gpkg")
+        source = opened.enter_context(closing(plan.source.open(plan.grid)))
+        site.begin(_header(plan, source))
+        _make_ready(plan, source, progress)
+        target = opened.enter_context(closing(plan.target.open(plan.grid)))
+        jobs = [Job(*candidate) for candidate in plan.candidates(source, target)]
+        found = _aligned(plan, site, _cut(plan, site, jobs, "cut", workers, progress), workers, progress)
+        tiles = split_tiles(completion.tiles_of(found, plan.grid), plan.grid, split or SplitRequest())
+        about = completion.described(
+            site.tiles,
+            _layout(plan, source, target),
+            tiles,
+            counts=Counter(line.get("skipped", "kept") for line in found),
+            parameters=_parameters(plan),
+            attributions=request.attributions,
+        )
+        result = TileSet(site.tiles, about, tuple(tiles))
+        result.write()
+        site.finish(result.files())
+    return Path(output)
+
+
+def _layout(plan: Plan, source: View, target: View) -> completion.Layout:
+    return completion.Layout(
+        grid=plan.grid,
+        size=plan.request.size,
+        overlap=plan.request.overlap,
+        palette=plan.legend.palette if plan.legend else None,
+        source=(source.names, source.dtype),
+        target=(target.names, target.dtype),
+    )
+
+
+def _make_ready(plan: Plan, source: View, progress: Progress) -> None:
+    """Do what has to be done once before tiles can be cut."""
+    layer, request = plan.target, plan.request
+    if isinstance(layer, DrawnLayer) and not layer.prepared.exists():
+        area = shapely.union_all([shapely.box(*bounds) for bounds in source.extents()])
+        if plan.region is not None:
+            area = area.intersection(plan.region)
+        prepare(
+            request.vectors,
+            Style.load(layer.style),
+            plan.grid,
+            area.bounds,
+            layer.prepared,
+            layers=request.layers or {},
+            progress=progress,
+        )
+
+
+def _cut(plan: Plan, site: Site, jobs: Sequence[Job], stage: str, workers: int, progress: Progress) -> list[Line]:
+    """A line for each job: those of an earlier run, and those that are cut now."""
+    known = site.finished(stage)
+    rest = [job for job in jobs if job.name not in known]
+    done = len(jobs) - len(rest)
+    progress(Event(stage, done, len(jobs), "tiles"))
+    for some in lines(plan, site.tiles, rest, workers):
+        site.record(stage, some)
+        known |= {line["name"]: line for line in some}
+        done += len(some)
+        progress(Event(stage, done, len(jobs), "tiles"))
+    return [known[job.name] for job in jobs]
+
+
+def _aligned(plan: Plan, site: Site, found: list[Line], workers: int, progress: Progress) -> list[Line]:
+    """The lines, with what was asked for done to the pairs that do not lie on top of each other.
+
+    All tiles of one source file share an offset: that of a single tile is often wrong.
+    """
+    request = plan.request
+    offsets = _offsets(found)
+    off = {origin: shift for origin, shift in offsets.items() if max(map(abs, shift)) > request.max_offset}
+    if not off:
+        return found
+    told = ", ".join(f"{origin} by {cols:.1f}, {rows:.1f} pixels" for origin, (cols, rows) in sorted(off.items())[:3])
+    warn(
+        f"the target lies beside the source, to the right and down: {told}"
+        + {"keep": "; give --misaligned shift or reject", "shift": "; it was moved", "reject": "; rejected"}[
+            request.misaligned
+        ],
+        TileSetWarning,
+        stacklevel=3,
+    )
+    if request.misaligned == "keep":
+        return found
+    moved = [line for line in found if line.get("origin") in off]
+    if request.misaligned == "reject":
+        return [
+            {"name": line["name"], "window": line["window"], "skipped": "misaligned"} if line in moved else line
+            for line in found
+        ]
+    jobs = [Job(line["name"], line["window"], off[line["origin"]]) for line in moved]
+    again = {line["name"]: line for line in _cut(plan, site, jobs, "shift", workers, progress)}
+    return [again.get(line["name"], line) for line in found]
+
+
+def _offsets(found: Sequence[Line]) -> dict[str, Shift]:
+    """The common offset of the tiles of each source file, where it is confident."""
+    by_origin: dict[str, list[Offset]] = {}
+    for line in found:
+        if "skipped" not in line:
+            by_origin.setdefault(line["origin"], []).append(Offset(*line["offset"]))
+    common = {origin: pooled(offsets) for origin, offsets in by_origin.items()}
+    return {origin: (o.cols, o.rows) for origin, o in common.items() if o.confidence >= CONFIDENT}
+
+
+def _header(plan: Plan, source: View) -> Line:
+    """All that determines the result."""
+    request = plan.request
+    files = [path for path in (*request.vectors, request.style, request.region, request.palette) if path]
+    return {
+        "geopix2pix": __version__,
+        "parameters": _parameters(plan),
+        "source": source.identity(),
+        "files": [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files],
+    }
+
+
+def _parameters(plan: Plan) -> dict[str, Any]:
+    """What was asked for, as JSON values, without the folders of files."""
+    request = plan.request
+    return {
+        "source": describe(plan.source),
+        "target": describe(plan.target)
+        | ({"vectors": [path.name for path in request.vectors]} if request.vectors else {}),
+        "layers": dict(request.layers or {}),
+        "knows": list(plan.legend.palette.knows) if plan.legend else [],
+        "tolerance": request.tolerance,
+        "region": plan.region.wkt if plan.region is not None else None,
+        "coverage": request.coverage,
+        "misaligned": request.misaligned,
+        "max_offset": request.max_offset,
+    }

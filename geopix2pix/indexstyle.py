@@ -1,0 +1,78 @@
+"""How QGIS shows an index of tiles: in the colours of the split, with a choice of the four splits, and plain names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+import numpy as np
+import pyogrio.raw
+
+from geopix2pix.palette import RGB
+
+COLORS: dict[str, RGB] = {
+    "train": (0x00, 0x72, 0xB2),
+    "validation": (0xE6, 0x9F, 0x00),
+    "test": (0xCC, 0x79, 0xA7),
+    "unused": (0x99, 0x99, 0x99),
+}
+"""The colour of each split, apart for colour-blind eyes too (Okabe and Ito's palette)."""
+UTC = 100  # GDAL's number for it
+OPACITY = 90  # of 255, so that the picture below is seen
+
+
+def write_style(path: Path, layer: str, aliases: Mapping[str, str]) -> None:
+    """Add the table in which QGIS looks for the style of a layer to a GeoPackage; `aliases` as in `qml`."""
+    row: dict[str, str | bool] = {
+        "f_table_catalog": "",
+        "f_table_schema": "",
+        "f_table_name": layer,
+        "f_geometry_column": "geom",
+        "styleName": "split",
+        "styleQML": qml(aliases),
+        "styleSLD": "",
+        "useAsDefault": True,
+        "description": "the split of a geopix2pix tile set",
+        "owner": "",
+        "ui": "",
+    }
+    columns = [np.array([value], object if isinstance(value, str) else bool) for value in row.values()]
+    pyogrio.raw.write(
+        path,
+        None,
+        [*columns, np.array(["2000-01-01"], "datetime64[ms]")],
+        [*row, "update_time"],
+        layer="layer_styles",
+        driver="GPKG",
+        geometry_type=None,
+        append=True,
+        gdal_tz_offsets={"update_time": np.array([UTC])},
+        layer_options={"FID": "id"},
+    )
+
+
+def qml(aliases: Mapping[str, str]) -> str:
+    """The style as QGIS stores it; `aliases` are the plain names of columns."""
+    root = Element("qgis", version="3.22", styleCategories="Symbology|Fields|Forms")
+    renderer = SubElement(root, "renderer-v2", type="categorizedSymbol", attr="split")
+    categories, symbols = SubElement(renderer, "categories"), SubElement(renderer, "symbols")
+    for number, (split, color) in enumerate(COLORS.items()):
+        SubElement(categories, "category", value=split, label=split, symbol=str(number), render="true")
+        symbol = SubElement(symbols, "symbol", name=str(number), type="fill")
+        layer = SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1"})
+        paint = SubElement(layer, "Option", type="Map")
+        _text(paint, "color", ",".join(map(str, (*color, OPACITY))))
+        _text(paint, "outline_color", ",".join(map(str, (*color, 255))))
+        _text(paint, "outline_width", "0.3")  # millimetres
+    field = SubElement(SubElement(root, "fieldConfiguration"), "field", name="split")
+    config = SubElement(SubElement(field, "editWidget", type="ValueMap"), "config")
+    choices = SubElement(SubElement(config, "Option", type="Map"), "Option", name="map", type="List")
+    for split in COLORS:
+        _text(SubElement(choices, "Option", type="Map"), split, split)
+    names = SubElement(root, "aliases")
+    for column, name in aliases.items():
+        SubElement(names, "alias", field=column, name=name)
+    return tostring(root, encoding="unicode")
+
+
+def _text(parent: Element, name: str, value: str) -> None:
+    SubElement(parent, "Option", name=name, type="QString", value=value)
