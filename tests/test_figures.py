@@ -65,7 +65,8 @@ def rows(tiles: list[np.ndarray]) -> dict[str, Figures]:
     for name, predict in predictions.items():
         samples = [streets(predict(tile), tile) for tile in tiles]
         found[name] = figures(pooled([whole(sample, STREET_SETS) for sample in samples]), STREET_SETS)
-        seen = ([features(network, picture / 128 - 1) for picture in side] for side in list(zip(*samples))[:2])
+        sides = [sample.predicted for sample in samples], [sample.true for sample in samples]
+        seen = [[features(network, picture / 128 - 1) for picture in side] for side in sides]
         found[name]["kid"] = kernel_distance(*seen)[0]
     return found
 

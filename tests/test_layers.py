@@ -66,6 +66,12 @@ LAYERS = {
     "translation": Layer(
         "engine mosaic scene seams translation", "values pixels rasters networks model", "numpy torch"
     ),
+    "evaluation": Layer(
+        "legend reassembly constant painting gallery judging errorraster stability scoreboard scoretable contest "
+        "footprints entries scoring",
+        "values pixels rasters tile-sets networks measures model data translation",
+        "numpy torch rasterio affine shapely pyogrio PIL",
+    ),
     "sample": Layer("town aerial sample", "values", "numpy rasterio affine shapely pyogrio"),
 }
 LAYER_OF = {module: name for name, layer in LAYERS.items() for module in layer.modules.split()}
