@@ -23,6 +23,7 @@ from geopix2pix.manifest import Manifest
 from geopix2pix.normalize import Scaling
 from geopix2pix.painting import Painting, space
 from geopix2pix.perceptual import frechet_distance, kernel_distance
+from geopix2pix.progress import Event, Progress
 from geopix2pix.raster import RasterReader
 from geopix2pix.reassembly import WholeScene
 from geopix2pix.scene import SceneScaling, open_scene, scene_scaling
@@ -76,7 +77,7 @@ def largest(contest: Contest) -> WholeScene:
     return max(contest.scenes, key=lambda scene: scene.width * scene.height)
 
 
-def play(contest: Contest, paint: Paint, errors: Path | None, gallery: Gallery) -> list[Judged]:
+def play(contest: Contest, paint: Paint, errors: Path | None, gallery: Gallery, progress: Progress) -> list[Judged]:
     """Every tile beside its map, in the order of the contest; rasters of errors go to the folder `errors`.
 
     Raises:
@@ -88,10 +89,11 @@ def play(contest: Contest, paint: Paint, errors: Path | None, gallery: Gallery) 
         painting = paint(scene)
         mistakes = _mistakes(contest, scene) if errors is not None else None
         for pair, place in scene.places:
-            result = judged(scene, pair, place, painting, contest.legend, contest.eyes, mistakes)
+            result, thumbnail = judged(scene, pair, place, painting, contest.legend, contest.eyes, mistakes)
             found[pair.name] = result
             own = measured(result.tally, contest.legend)
-            gallery.offer(_rank(own), _title(pair.name, own), result.thumbnail)
+            gallery.offer(_rank(own), _title(pair.name, own), thumbnail)
+            progress(Event("judge", len(found), len(contest.tiles), "tiles"))
         if errors is not None and mistakes is not None:
             errors.mkdir(parents=True, exist_ok=True)
             palette = contest.legend.palette
@@ -103,7 +105,7 @@ def play(contest: Contest, paint: Paint, errors: Path | None, gallery: Gallery) 
 
 def _mistakes(contest: Contest, scene: WholeScene) -> npt.NDArray[np.uint8] | None:
     """Room for the errors of a scene that lies somewhere."""
-    if not scene.place.is_known:
+    if not (scene.place.is_known and scene.place.crs):
         return None
     bands = len(CLASS_BANDS if contest.legend.palette else LEVEL_BANDS)
     errors = space(contest.room, (bands, scene.height, scene.width), "uint8")
@@ -173,7 +175,7 @@ def _class_details(tally: Tally, legend: Legend) -> dict[str, Any]:
     labels = [" or ".join(name for name, there in zip(palette.names, s, strict=True) if there) for s in sets.members]
     confusion = {
         label: dict(zip(palette.names, counts, strict=True))
-        for label, counts, told in zip(labels, tally.matrix.tolist(), sets.informative, strict=True)
+        for label, counts, told in zip(labels, tally.matrix.astype(int).tolist(), sets.informative, strict=True)
         if told
     }
     bins = [

@@ -87,7 +87,7 @@ def class_overlaps(tally: Tally, sets: ClassSets) -> npt.NDArray[np.float64]:
     """
     overlaps = np.full(sets.members.shape[1], np.nan)
     for row, named in zip(tally.matrix, sets.named, strict=True):
-        if named >= 0:
+        if named >= 0 and sets.knows[named]:
             false = tally.matrix[~sets.members[:, named], named].sum()
             overlaps[named] = _share(row[named], row.sum() + false)
     return overlaps

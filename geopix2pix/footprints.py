@@ -93,7 +93,7 @@ def _columns(
     texts = {
         name: np.array([getattr(tile, name) for tile in tiles], object) for name in ("name", "split", "group", "scene")
     }
-    numbers = {"known": [tile.known for tile in tiles]}
+    numbers = {"known": [tile.known / tile.pixels for tile in tiles]}
     if board.classes:
         numbers[WRONG] = [1 - scores["palette_accuracy"] for scores in figures]
     names = [name for name in board.measures if any(name in scores for scores in figures)]

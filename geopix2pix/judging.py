@@ -29,9 +29,8 @@ class Judged(NamedTuple):
     """What was found out about one pair."""
 
     tally: Tally
-    known: float
-    """Share of the pixels of which the target says something."""
-    thumbnail: Thumbnail
+    known: int
+    """Pixels of which the target says something."""
     seen: tuple[tuple[torch.Tensor, torch.Tensor], ...]
     """Features of the predicted and the true picture of each crop; empty without a network."""
 
@@ -55,8 +54,8 @@ def judged(
     legend: Legend,
     eyes: Eyes,
     errors: Bytes | None = None,
-) -> Judged:
-    """The pair at `place` in a painted scene; its errors are written into those of the scene, `errors_of` it.
+) -> tuple[Judged, Thumbnail]:
+    """The pair at `place` in a painted scene; its errors are written into `errors`, those of the scene.
 
     Raises:
         PairsError: one of its pictures cannot be read.
@@ -77,15 +76,14 @@ def judged(
         if errors is not None:
             at_rows, at_cols = core.shifted(place.col, place.row).slices
             errors[:, at_rows, at_cols] = found
-    found_crops = list(_crops(scene, pair, place, painting, legend)) if eyes.are_open else []
-    distances = [lpips(eyes.lpips, *crop) for crop in found_crops] if eyes.lpips is not None else []
-    seen_crops = (
-        tuple(tuple(features(eyes.inception, side) for side in crop) for crop in found_crops)
-        if eyes.inception is not None
-        else ()
-    )
+    distances, looks = [], []
+    for predicted, true in _crops(scene, pair, place, painting, legend) if eyes.are_open else ():
+        if eyes.lpips is not None:
+            distances.append(lpips(eyes.lpips, predicted, true))
+        if eyes.inception is not None:
+            looks.append((features(eyes.inception, predicted), features(eyes.inception, true)))
     total = pooled(tallies)._replace(perceived=np.array([len(distances), sum(distances)], np.float64))
-    return Judged(total, known / (pair.width * pair.height), thumbnail, seen_crops)  # type: ignore[arg-type]
+    return Judged(total, known, tuple(looks)), thumbnail
 
 
 def _sample(scene: WholeScene, window: Window, view: View, painting: Painting, legend: Legend) -> Sample:

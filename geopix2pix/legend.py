@@ -62,8 +62,9 @@ class Legend:
         """The sets of classes that a pixel of a target may be described by, in the order of `dataset.sets_of`."""
         if self.palette is None:
             return None
-        bits = np.arange(len(self.palette.classes))
-        return ClassSets((sets_of(self.palette)[:, None] >> bits & 1).astype(bool))
+        bits, names = np.arange(len(self.palette.classes)), self.palette.names
+        members = (sets_of(self.palette)[:, None] >> bits & 1).astype(bool)
+        return ClassSets(members, np.array([name in self.palette.knows for name in names]))
 
     @property
     def is_complete(self) -> bool:

@@ -61,9 +61,9 @@ def lpips(network: nn.Module, predicted: Levels, true: Levels) -> float:
 
 @torch.inference_mode()
 def features(network: nn.Module, picture: Levels) -> Tensor:
-    """What the network sees in a picture (bands, rows, cols) in grey levels, shape (features,), float64."""
+    """What the network sees in a picture (bands, rows, cols) in grey levels, shape (features,)."""
     seen: Tensor = network(_three(picture)[None])
-    return seen[0].double()
+    return seen[0]
 
 
 def _three(picture: Levels) -> Tensor:
@@ -103,8 +103,8 @@ def kernel_distance(predicted: Sequence[Tensor], true: Sequence[Tensor]) -> tupl
 
 def _kid(predicted: Sequence[Tensor], true: Sequence[Tensor], *, subsets: int, size: int) -> tuple[float, float]:
     metric = KernelInceptionDistance(_Given(len(true[0])), subsets=subsets, subset_size=size)
-    metric.update(torch.stack(list(true)), real=True)
-    metric.update(torch.stack(list(predicted)), real=False)
+    metric.update(torch.stack(list(true)).double(), real=True)
+    metric.update(torch.stack(list(predicted)).double(), real=False)
     mean, spread = metric.compute()
     return float(mean), float(spread)
 
@@ -115,8 +115,8 @@ def frechet_distance(predicted: Sequence[Tensor], true: Sequence[Tensor]) -> flo
         return math.nan
     with _quiet():
         metric = FrechetInceptionDistance(_Given(len(true[0])))
-        metric.update(torch.stack(list(true)), real=True)
-        metric.update(torch.stack(list(predicted)), real=False)
+        metric.update(torch.stack(list(true)).double(), real=True)
+        metric.update(torch.stack(list(predicted)).double(), real=False)
         return float(metric.compute())
 
 

@@ -24,8 +24,9 @@ class TileEntry:
     """The region or source it belongs to; "" where nothing tells."""
     scene: str
     """What it was translated with."""
-    known: float
-    """Share of its pixels of which the target says something."""
+    pixels: int
+    known: int = 0
+    """Pixels of which the target says something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ def to_json(board: Scoreboard) -> str:
         "complete": board.complete,
         "measures": measures,
         "tiles": {
-            tile.name: {"split": tile.split, "group": tile.group, "scene": tile.scene, "known": tile.known}
+            tile.name: {name: getattr(tile, name) for name in ("split", "group", "scene", "pixels", "known")}
             for tile in board.tiles
         },
         "rows": rows,
@@ -129,11 +130,12 @@ def summary_csv(board: Scoreboard) -> str:
 def tiles_csv(board: Scoreboard) -> str:
     """A line for each row and tile."""
     names = [name for name in board.measures if any(name in figures for row in board.rows for figures in row.tiles)]
-    lines: list[Sequence[str]] = [("row", "tile", "split", "group", "scene", "known", *names)]
+    lines: list[Sequence[str]] = [("row", "tile", "split", "group", "scene", "pixels", "known", *names)]
     for row in board.rows:
         for tile, figures in zip(board.tiles, row.tiles, strict=True):
             values = (_number(figures.get(name, math.nan)) for name in names)
-            lines.append((row.name, tile.name, tile.split, tile.group, tile.scene, _number(tile.known), *values))
+            about = (tile.name, tile.split, tile.group, tile.scene, str(tile.pixels), str(tile.known))
+            lines.append((row.name, *about, *values))
     return _csv(lines)
 
 

@@ -16,7 +16,7 @@ def table(board: Scoreboard) -> str:
 
 
 def _lines(board: Scoreboard) -> Iterator[str]:
-    known = sum(tile.known for tile in board.tiles) / len(board.tiles)
+    known = sum(tile.known for tile in board.tiles) / sum(tile.pixels for tile in board.tiles)
     yield f"{len(board.tiles)} tiles of {board.pairs}, split {board.split}; {known:.1%} of their pixels are known"
     yield ""
     columns = [_cut(row.name, COLUMN - 2) for row in board.rows]

@@ -1,6 +1,5 @@
 """How good maps are and where they are wrong: models judged on pairs, through the windows of `translate`."""
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -105,7 +104,7 @@ def evaluate(
             split=split,
             classes=legend.palette.knows if legend.palette else (),
             complete=legend.is_complete,
-            tiles=tuple(replace(tile, known=share) for tile, share in zip(contest.tiles, known, strict=True)),
+            tiles=tuple(replace(tile, known=count) for tile, count in zip(contest.tiles, known, strict=True)),
             rows=(*rows, bottom),
         )
         _write(new, board, [pair for _, pair in judged_on])
@@ -133,7 +132,7 @@ def _contest(
     scene_of = {pair.name: scene.name for scene in scenes for pair, _ in scene.places}
     regions = regions_of([pair for _, pair in judged_on], folder, group)
     tiles = tuple(
-        TileEntry(name=pair.name, split=split, group=region, scene=scene_of[pair.name], known=math.nan)
+        TileEntry(name=pair.name, split=split, group=region, scene=scene_of[pair.name], pixels=pair.width * pair.height)
         for (split, pair), region in zip(judged_on, regions, strict=True)
     )
     members: dict[str, list[int]] = {}
@@ -179,7 +178,7 @@ def _model_row(contest: Contest, name: str, model: ModelFile, folder: Path, mean
             )  # fmt: skip
 
     slug = _slug(name)
-    results = play(contest, paint, folder / "errors" / slug, gallery)
+    results = play(contest, paint, folder / "errors" / slug, gallery, progress)
     if (sheet := gallery.png()) is not None:
         (folder / f"tiles-{slug}.png").write_bytes(sheet)
     with doubts_were_told(), shown(contest, largest(contest), manifest) as (reader, scaling, grid):
@@ -198,14 +197,14 @@ def _model_row(contest: Contest, name: str, model: ModelFile, folder: Path, mean
     return found
 
 
-def _constant_row(contest: Contest, pairs: PairSet, progress: Progress) -> tuple[Row, list[float]]:
-    """The row of the picture of one colour, and the share of each tile of which the target says something."""
+def _constant_row(contest: Contest, pairs: PairSet, progress: Progress) -> tuple[Row, list[int]]:
+    """The row of the picture of one colour, and how many pixels of each tile the target tells something of."""
     color = constant_of(pairs, contest.legend, progress)
 
     def paint(scene: WholeScene) -> Painting:
         return constant(color.pixel, color.dtype, scene.height, scene.width)
 
-    results = play(contest, paint, None, Gallery())
+    results = play(contest, paint, None, Gallery(), progress)
     about = {"color": color.name}
     found = row(contest, f"constant: {color.name}", results, is_constant=True, about=about, details={})
     return found, [result.known for result in results]

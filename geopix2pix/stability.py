@@ -49,12 +49,11 @@ def train_eval(model: ModelFile, patch: Values) -> dict[str, Any]:
     section 3.3), we never do; a large difference says that what was judged while training is not what is used.
     `difference` is the mean absolute one in grey levels, `changed` the share of pixels of another class.
     """
-    generator = networks.generator(model.manifest.generator)
-    state = {name: torch.from_numpy(np.array(array)) for name, array in model.weights.items()}
-    generator.load_state_dict(state, strict=False)
-    generator.float()
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
+        generator = networks.generator(model.manifest.generator).float()
+        state = {name: torch.from_numpy(np.array(array)) for name, array in model.weights.items()}
+        generator.load_state_dict(state, strict=False)
         used, trained = (_answer(generator.train(mode), patch, model.manifest) for mode in (False, True))
     classes = model.manifest.target.palette is not None
     first, second = (_levels(values, model.manifest) for values in (used, trained))

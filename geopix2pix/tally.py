@@ -66,6 +66,8 @@ class ClassSets(NamedTuple):
 
     members: Mask
     """(sets, classes)."""
+    knows: Mask
+    """(classes,): those that the truth can name."""
 
     @property
     def informative(self) -> Mask:

@@ -14,9 +14,9 @@ PALETTE = Palette.from_json(
     "test",
 )
 DISPLAY = PALETTE.display.astype(np.float32)
-COMPLETE = ClassSets(np.array([[bool(s >> k & 1) for k in range(4)] for s in (0, 1, 2, 4, 8, 15)]))
+COMPLETE = ClassSets(np.array([[bool(s >> k & 1) for k in range(4)] for s in (0, 1, 2, 4, 8, 15)]), np.ones(4, bool))
 """No class, each class, every class."""
-PARTLY = ClassSets(np.array([[bool(s >> k & 1) for k in range(4)] for s in (4, 11, 15)]))
+PARTLY = ClassSets(np.array([[bool(s >> k & 1) for k in range(4)] for s in (4, 11, 15)]), np.arange(4) == 2)
 """Class 2, any class but 2, every class."""
 
 

@@ -31,6 +31,10 @@ OPTIONS = {
         "--l1-weight", "--class-weight", "--encoder", "--norm", "--encoder-weights",
         "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
     ],
+    "evaluate": [
+        "--output", "--split", "--layout", "--palette", "--validation", "--group", "--bands", "--scaling",
+        "--inception", "--lpips", "--seams", "--device", "--batch", "--threads", "--overwrite", *WORK,
+    ],
     "model info": ["--json", "--debug", "--help"],
     "sample": ["--seed", "--size", "--overwrite", *WORK],
     "doctor": ["--json", "--debug", "--help"],
@@ -109,11 +113,13 @@ def test_options_are_those_of_the_table() -> None:
 def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
     from geopix2pix.device import DeviceName
+    from geopix2pix.entries import Split
     from geopix2pix.pairs import Layout
 
     assert set(options.PRESETS) == set(PRESETS)
     assert set(options.LAYOUTS) == set(get_args(Layout))
     assert set(options.DEVICES) == set(get_args(DeviceName))
+    assert set(options.SPLITS) == set(get_args(Split))
 
 
 def test_train_options_are_fields_of_the_configuration() -> None:
@@ -162,6 +168,9 @@ def test_version() -> None:
         ["train", "--output", "run"],
         ["train", "pairs", "--output", "run", "--scale", "1,2,3"],
         ["train", "pairs", "--output", "run", "--preset", "heavy"],
+        ["evaluate", "pairs", "--output", "report"],
+        ["evaluate", "model", "pairs"],
+        ["evaluate", "model", "pairs", "--output", "report", "--split", "held-out"],
     ],
 )
 def test_wrong_usage(arguments: Sequence[str]) -> None:
@@ -178,6 +187,7 @@ def mendable(folder: Path) -> list[list[str | Path]]:
         ["translate", absent, folder / "out.tif", "--model", absent],
         ["train", absent, "--output", folder / "run"],
         ["train", absent, absent, "--output", folder / "run", "--shares", "1"],
+        ["evaluate", absent, absent, "--output", folder / "report"],
         ["sample", absent / "town"],
         ["model", "info", absent],
     ]

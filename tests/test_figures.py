@@ -18,7 +18,9 @@ from tests.samples import COMPLETE, blobs, class_sample, noise, picture_sample, 
 
 TILE = 96
 CLASSES = len(STREETS.classes)
-STREET_SETS = ClassSets(np.concatenate([np.eye(CLASSES, dtype=bool), np.ones((1, CLASSES), bool)]))
+STREET_SETS = ClassSets(
+    np.concatenate([np.eye(CLASSES, dtype=bool), np.ones((1, CLASSES), bool)]), np.ones(CLASSES, bool)
+)
 
 
 def streets(predicted: np.ndarray, true: np.ndarray) -> Sample:
