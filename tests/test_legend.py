@@ -155,8 +155,6 @@ def test_a_thumbnail_is_every_nth_pixel_whatever_the_blocks(width: int, height: 
     row, col, beyond = shown[-1, -1].tolist()
     last = [(n - 1) // whole.step * whole.step for n in (height, width)]
     assert [row + 256 * (beyond % 16), col + 256 * (beyond // 16)] == last
-        (n - 1) // whole.step * whole.step for n in (height, width)
-    )
 
 
 def test_the_gallery_keeps_both_ends_and_shows_no_tile_twice() -> None:
