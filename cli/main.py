@@ -8,6 +8,7 @@ from .doctor import doctor
 from .evaluate import evaluate
 from .model import model
 from .sample import sample
+from .tiles import tiles
 from .train import train
 from .translate import translate
 
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (translate, train, evaluate, model, sample, doctor):
+for command in (translate, tiles, train, evaluate, model, sample, doctor):
     main.add_command(command)

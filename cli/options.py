@@ -15,6 +15,11 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 LAYOUTS = ("auto", "folders", "source-left", "source-right")
 PRESETS = ("light", "pix2pix")
 SPLITS = ("train", "validation", "test", "all")
+SPLITS_BY = ("blocks", "polygons", "files")
+ORIGINS = ("crs", "source")
+MISALIGNED = ("keep", "reject", "shift")
+EXPORT_LAYOUTS = ("folders", "side-by-side")
+EXPORT_TARGETS = ("maps", "classes")
 
 FILE = click.Path(path_type=Path)  # whether it exists is checked by the library, for every way of use
 

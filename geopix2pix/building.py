@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 from warnings import warn
 
-import shapely
-
 from geopix2pix import __version__, completion
 from geopix2pix.crew import Job, Shift, lines
 from geopix2pix.errors import TileSetWarning
+from geopix2pix.grid import Window
 from geopix2pix.journal import Line
-from geopix2pix.layers import DrawnLayer, describe
-from geopix2pix.partition import SplitRequest, split_tiles
-from geopix2pix.plan import Plan, Request, planned
+from geopix2pix.layers import DrawnLayer, WebLayer, describe
+from geopix2pix.partition import SplitRequest, divided, divided_somehow
+from geopix2pix.plan import Plan, planned, reach
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.registration import Offset, pooled
+from geopix2pix.request import Request
 from geopix2pix.site import Site
+from geopix2pix.slippy import SlippyView
 from geopix2pix.style import Style
 from geopix2pix.tileset import TileSet
 from geopix2pix.vectors import prepare
@@ -50,21 +51,23 @@ def build(
         Cancelled: `progress` asked to stop.
     """
     with Site(Path(output), overwrite=overwrite) as site, ExitStack() as opened:
-        plan = planned(request, site.folder / "vectors.gpkg")
+        plan = planned(request, site.folder)
         source = opened.enter_context(closing(plan.source.open(plan.grid)))
         site.begin(_header(plan, source))
-        _make_ready(plan, source, progress)
+        _draw_ready(plan, source, progress)
         target = opened.enter_context(closing(plan.target.open(plan.grid)))
         jobs = [Job(*candidate) for candidate in plan.candidates(source, target)]
+        _download(plan, [job.window for job in jobs], progress)
         found = _aligned(plan, site, _cut(plan, site, jobs, "cut", workers, progress), workers, progress)
-        tiles = split_tiles(completion.tiles_of(found, plan.grid), plan.grid, split or SplitRequest())
+        tiles = completion.tiles_of(found, plan.grid)
+        tiles = divided(tiles, plan.grid, split) if split else divided_somehow(tiles, plan.grid)
         about = completion.described(
             site.tiles,
             _layout(plan, source, target),
             tiles,
             counts=Counter(line.get("skipped", "kept") for line in found),
             parameters=_parameters(plan),
-            attributions=request.attributions,
+            attributions=_attributions(plan, source, target),
         )
         result = TileSet(site.tiles, about, tuple(tiles))
         result.write()
@@ -83,22 +86,27 @@ def _layout(plan: Plan, source: View, target: View) -> completion.Layout:
     )
 
 
-def _make_ready(plan: Plan, source: View, progress: Progress) -> None:
-    """Do what has to be done once before tiles can be cut."""
+def _draw_ready(plan: Plan, source: View, progress: Progress) -> None:
+    """Prepare the vectors that are to be drawn, unless an earlier run has done it."""
     layer, request = plan.target, plan.request
     if isinstance(layer, DrawnLayer) and not layer.prepared.exists():
-        area = shapely.union_all([shapely.box(*bounds) for bounds in source.extents()])
-        if plan.region is not None:
-            area = area.intersection(plan.region)
         prepare(
             request.vectors,
             Style.load(layer.style),
             plan.grid,
-            area.bounds,
+            reach(source, plan.region).bounds,
             layer.prepared,
             layers=request.layers or {},
             progress=progress,
         )
+
+
+def _download(plan: Plan, windows: Sequence[Window], progress: Progress) -> None:
+    """Have the web-map tiles of all windows in the cache, from which the processes that cut read."""
+    for layer in (plan.source, plan.target):
+        if isinstance(layer, WebLayer) and layer.is_remote:
+            with closing(layer.open(plan.grid, plan.request.network)) as view:
+                view.prefetch(windows, progress)
 
 
 def _cut(plan: Plan, site: Site, jobs: Sequence[Job], stage: str, workers: int, progress: Progress) -> list[Line]:
@@ -155,6 +163,12 @@ def _offsets(found: Sequence[Line]) -> dict[str, Shift]:
             by_origin.setdefault(line["origin"], []).append(Offset(*line["offset"]))
     common = {origin: pooled(offsets) for origin, offsets in by_origin.items()}
     return {origin: (o.cols, o.rows) for origin, o in common.items() if o.confidence >= CONFIDENT}
+
+
+def _attributions(plan: Plan, *views: View) -> list[str]:
+    """Whom the user says, and the archives of web-map tiles."""
+    told = [view.attribution for view in views if isinstance(view, SlippyView) and view.attribution]
+    return list(dict.fromkeys([*plan.request.attributions, *told]))
 
 
 def _header(plan: Plan, source: View) -> Line:

@@ -12,19 +12,17 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from geopix2pix import labels
-from geopix2pix.cutting import Pair, cut, write_pair
+from geopix2pix.appraisal import facts, skipped
+from geopix2pix.cutting import cut, write_pair
 from geopix2pix.errors import TileSetError
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line
 from geopix2pix.plan import Plan
 from geopix2pix.regions import inside as inside_region
-from geopix2pix.registration import offset
 from geopix2pix.tileset import Side
 from geopix2pix.view import View
 
@@ -60,7 +58,7 @@ class Cutter:
             inside = inside_region(plan.region, plan.grid.transform_of(job.window), height, width)
         pair = cut(self._source, target, plan.legend, job.window, inside)
         line: Line = {"name": job.name, "window": list(job.window)}
-        if reason := _skipped(pair, inside, plan.request.coverage):
+        if reason := skipped(pair, inside, plan.request.coverage):
             return line | {"skipped": reason}
         bands: dict[Side, tuple[str, ...]] = {
             "source": self._source.names,
@@ -70,7 +68,7 @@ class Cutter:
         files = write_pair(self._folder, job.name, pair, (plan.grid, job.window), bands, plan.legend)
         return (
             line
-            | _facts(pair, plan)
+            | facts(pair, plan.legend)
             | {
                 "origin": "; ".join(self._source.origins(job.window)),
                 "shift": list(job.shift),
@@ -87,39 +85,6 @@ class Cutter:
         if shift not in self._targets:
             self._targets[shift] = self._plan.target.open(self._plan.grid.shifted(*shift))
         return self._targets[shift]
-
-
-def _skipped(pair: Pair, inside: npt.NDArray[np.bool_], coverage: float) -> str:
-    """Why a pair is not worth keeping; "" if it is."""
-    if not inside.any():
-        return "outside the region"
-    if not pair.source.valid.any():
-        return "source without data"
-    if not pair.target.valid.any():
-        return "target without data"
-    if pair.known.mean() < coverage:
-        return "coverage too small"
-    values = pair.source.data[:, pair.known]
-    return "constant source" if (values == values[:, :1]).all() else ""
-
-
-def _facts(pair: Pair, plan: Plan) -> dict[str, Any]:
-    """What the index says of a pair, as JSON values."""
-    known = pair.known
-    values = pair.source.data[:, known].astype(np.float64)
-    target = pair.target.data if pair.labels is None else pair.labels[None]
-    seen = target[:, known]
-    found = offset(pair.source.data, target, known)
-    return {
-        "coverage": float(known.mean()),
-        "offset": list(found),
-        "constant_target": bool((seen == seen[:, :1]).all()),
-        "shares": labels.shares(pair.labels, plan.legend.palette, known)
-        if pair.labels is not None and plan.legend
-        else {},
-        "means": values.mean(axis=1).tolist(),
-        "deviations": values.std(axis=1).tolist(),
-    }
 
 
 def lines(plan: Plan, folder: Path, jobs: Iterable[Job], workers: int) -> Iterator[list[Line]]:

@@ -1,6 +1,8 @@
-"""How QGIS shows an index of tiles: in the colours of the split, with a choice of the four splits, and plain names."""
+"""How an index of tiles calls its columns, and how QGIS shows it: in the colours of the split, with plain names."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -17,7 +19,30 @@ COLORS: dict[str, RGB] = {
 }
 """The colour of each split, apart for colour-blind eyes too (Okabe and Ito's palette)."""
 UTC = 100  # GDAL's number for it
+KINDS = {"share": "share of", "mean": "mean of", "std": "deviation of"}
+"""What begins the names of columns that belong to a class or a band, and how people read it."""
+MAX_NAME = 40  # letters of a class or band that its column shows; the whole name is stored beside the table
 OPACITY = 90  # of 255, so that the picture below is seen
+
+
+def column_names(kind: str, names: Sequence[str]) -> list[str]:
+    """A column for each name; they differ from each other where case does not count too."""
+    columns: list[str] = []
+    for name in names:
+        plain = "_".join([kind, *re.findall(r"[a-z0-9]+", name.lower()[:MAX_NAME])])
+        wanted = chain([plain] if plain != kind else [], (f"{plain}_{number}" for number in count(1)))
+        columns.append(next(column for column in wanted if column not in columns))
+    return columns
+
+
+def aliases(classes: Sequence[str], bands: Sequence[str]) -> dict[str, str]:
+    """What people read instead of the names of columns."""
+    named = {"share": classes, "mean": bands, "std": bands}
+    return {
+        column: f"{words} {name}"
+        for kind, words in KINDS.items()
+        for column, name in zip(column_names(kind, named[kind]), named[kind], strict=True)
+    }
 
 
 def write_style(path: Path, layer: str, aliases: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ Kernel = Literal["nearest", "bilinear", "cubic", "average"]
 R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions on Acoustics, Speech, and
 Signal Processing 29 (6), 1981, with a = -1/2."""
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.intp]
 
 
@@ -35,15 +35,23 @@ def mixed(
     """The values of `data` (bands, rows, cols) at the places, in its dtype; its border is repeated outside.
 
     The middle of pixel 0 is at 0.5. The kernel is stretched to `wide` columns and `high` rows, 1 or more at each place.
-    At the middle of a pixel a kernel that is not stretched gives exactly its value.
+    At the middle of a pixel a kernel that is not stretched gives exactly its value (of integers beyond 2^53 nearly).
     """
     bands, height, width = data.shape
-    flat = data.reshape(bands, -1)
+    values = data.reshape(bands, -1).astype(np.float64)
+    total, line, seen = (np.zeros((bands, *cols.shape)) for _ in range(3))
     columns = [(_index(col, width), weight) for col, weight in _taps(cols - 0.5, wide, kernel)]
-    total = np.zeros((bands, *cols.shape))
     for row, weight in _taps(rows - 0.5, high, kernel):
         start = _index(row, height) * width
-        total += weight * sum(across * flat[:, start + column] for column, across in columns)
+        line[:] = 0
+        for column, across in columns:
+            np.take(
+                values, start + column, axis=1, out=seen, mode="clip"
+            )  # into one buffer: much faster than a new one
+            seen *= across
+            line += seen
+        line *= weight
+        total += line
     return rounded(total, data.dtype)
 
 

@@ -45,7 +45,7 @@ def from_classes(classes: npt.NDArray[np.uint8], palette: Palette) -> Labels:
     """
     known = _known(palette)
     if len(known) == len(palette.classes):
-        return classes.copy()
+        return classes
     labels: Labels = np.where(np.isin(classes, known), classes, np.uint8(NONE_NAMED))
     return labels
 

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from affine import Affine
-from rasterio.crs import CRS
-
+from geopix2pix.addresses import Address
 from geopix2pix.aligned import AlignedView
+from geopix2pix.download import Network
 from geopix2pix.drawing import DrawnView
 from geopix2pix.errors import ConfigError
-from geopix2pix.geogrid import GeoGrid
+from geopix2pix.geogrid import Bounds, GeoGrid
+from geopix2pix.grid import Window
 from geopix2pix.raster import RasterReader
 from geopix2pix.slippy import SlippyView
 from geopix2pix.style import Style
+from geopix2pix.tilelevel import own_pixels
 from geopix2pix.view import View
 from geopix2pix.warp import Kernel
 
@@ -41,11 +42,28 @@ class WebLayer:
 
     template: str
     zoom: int | None
-    cache: Path | None
+    bounds: Bounds | None
+    """What is looked at of it, in the CRS of the grid; a server does not say how far it reaches."""
+    cache: Path
+    attribution: str
     kernel: Kernel
 
-    def open(self, grid: GeoGrid) -> View:
-        return SlippyView(self.template, self.zoom, grid, kernel=self.kernel, cache=self.cache)
+    @property
+    def is_remote(self) -> bool:
+        return not self.template.lower().endswith(WEB_SUFFIXES) and Address.parse(self.template).is_remote
+
+    def open(self, grid: GeoGrid, network: Network | None = None) -> SlippyView:
+        """Its view; with a network, tiles that the cache lacks are fetched from their server."""
+        return SlippyView(
+            self.template,
+            self.zoom,
+            grid,
+            kernel=self.kernel,
+            bounds=self.bounds,
+            attribution=self.attribution,
+            cache=self.cache,
+            network=network,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +81,15 @@ Layer = RasterLayer | WebLayer | DrawnLayer
 
 
 class Place(NamedTuple):
-    """Where the pixels of a layer lie, and how many there are."""
+    """Where the pixels of a layer lie: a grid of its own, and the window of it that they fill."""
 
-    crs: CRS
-    transform: Affine
-    width: int
-    height: int
+    grid: GeoGrid
+    window: Window
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Column and row."""
+        return self.window.col + self.window.width / 2, self.window.row + self.window.height / 2
 
 
 def is_web(text: str) -> bool:
@@ -91,15 +112,23 @@ def raster_paths(texts: Sequence[str]) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def place_of(path: Path, bands: Sequence[int] | None) -> Place:
-    """Where a raster lies, for choosing a grid.
+def place_of(layer: Layer, network: Network | None) -> Place:
+    """Where the first file of a layer lies, or a pyramid.
 
     Raises:
-        RasterError: it cannot be opened, or has no georeference.
+        RasterError, SceneError: it cannot be opened, or has no georeference.
+        ConfigError, DownloadError: web-map tiles cannot be looked at.
     """
-    with RasterReader(path, bands=bands) as reader:
-        grid = GeoGrid.of(reader)
-        return Place(grid.crs, grid.transform, reader.width, reader.height)
+    match layer:
+        case RasterLayer():
+            with RasterReader(layer.paths[0], bands=layer.bands) as reader:
+                return Place(GeoGrid.of(reader), reader.extent)
+        case WebLayer():
+            remote = network if layer.is_remote else None
+            found = own_pixels(layer.template, layer.zoom, bounds=layer.bounds, cache=layer.cache, network=remote)
+            return Place(*found)
+        case DrawnLayer():
+            raise AssertionError("a source is never drawn")
 
 
 def describe(layer: Layer) -> dict[str, Any]:
@@ -108,6 +137,7 @@ def describe(layer: Layer) -> dict[str, Any]:
         case RasterLayer():
             return {"files": [path.name for path in layer.paths], "kernel": layer.kernel}
         case WebLayer():
-            return {"web tiles": layer.template, "zoom": layer.zoom, "kernel": layer.kernel}
+            name = Path(layer.template).name if not layer.is_remote else Address.parse(layer.template).label
+            return {"web tiles": name, "zoom": layer.zoom, "kernel": layer.kernel}
         case DrawnLayer():
             return {"style": layer.style.name}

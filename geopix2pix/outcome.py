@@ -1,21 +1,16 @@
 """What comes of a run: a model file that says what it is."""
 
-import math
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from geopix2pix import __version__, networks
 from geopix2pix.errors import ConfigError, ModelFileError
+from geopix2pix.ground import pixel_sides
 from geopix2pix.independence import Independence, tile_independence
 from geopix2pix.manifest import GroundResolution, Manifest, SourceBands, TargetBands
 from geopix2pix.model import write_model
 from geopix2pix.pair import Pair, PairSet
 from geopix2pix.run import Run
-
-EARTH_RADIUS = 6378137.0  # metres, of the sphere that web maps are drawn on
-WEB_MERCATOR, WEB_MAP_END = 3857, math.pi * EARTH_RADIUS  # its EPSG code, its northern edge
 
 
 def write_trained(run: Run, generator: networks.Generator, steps: int, epoch: int) -> Path:
@@ -90,26 +85,10 @@ def ground_resolution(sets: Sequence[PairSet]) -> GroundResolution:
 
 def _sides(pair: Pair) -> tuple[float, float] | None:
     """The sides of the pixel in the middle of a source in metres; None where its place does not tell."""
-    crs, transform = pair.place.crs, pair.place.transform
-    if crs is None or not pair.place.is_known:
+    place, window = pair.place, pair.source_window
+    if place.crs is None or not place.is_known:
         return None
-    y = transform.d * pair.width / 2 + transform.e * pair.height / 2 + transform.f
-    if crs.is_geographic and abs(y) <= 90:
-        north = math.radians(EARTH_RADIUS)
-        east = north * math.cos(math.radians(y))
-    elif _is_web_map(crs) and abs(y) <= WEB_MAP_END:  # larger than the ground by the secant of the latitude
-        east = north = 1 / math.cosh(y / EARTH_RADIUS)
-    elif crs.is_projected:
-        east = north = crs.linear_units_factor[1]
-    else:
-        return None
-    sides = math.hypot(transform.a * east, transform.d * north), math.hypot(transform.b * east, transform.e * north)
-    return sides if all(0 < side < math.inf for side in sides) else None
-
-
-@cache
-def _is_web_map(crs: Any) -> bool:
-    return bool(crs.to_epsg() == WEB_MERCATOR)
+    return pixel_sides(place.crs, place.transform, window.col + window.width / 2, window.row + window.height / 2)
 
 
 def _window(stride: int, field: int | None) -> tuple[int, int]:

@@ -44,7 +44,6 @@ LAYOUT: dict[Kind, dict[str, tuple[Any, ...]]] = {
     },
 }
 """The layout properties and their values, the default first; `line-miter-limit` takes a number."""
-MITER_LIMIT = 2.0  # the default of the style specification
 NEEDS: dict[Values, str] = {
     "color": 'a colour such as "#F2EFE9"',
     "share": "a number from 0 to 1",
@@ -52,6 +51,23 @@ NEEDS: dict[Values, str] = {
     "number": "a number",
     "dashes": "a list of lengths above 0 in all",
 }
+
+
+class Pen(NamedTuple):
+    """What all lines of a layer are drawn with. Its values are the defaults of the style specification."""
+
+    cap: Cap = "butt"
+    join: Join = "miter"
+    miter_limit: float = 2.0
+    """The length of a corner's spike over the width of the line, above which it is cut."""
+    dashes: tuple[float, ...] = ()
+    """Lengths of dash, gap, dash, ... in widths of the line; none for an unbroken line."""
+
+    def reach(self, width: float, gap: float, offset: float) -> float:
+        """How far from its line a stroke may cover something."""
+        corner = self.miter_limit if self.join == "miter" else 1.0
+        end = math.sqrt(2) if self.cap == "square" else 1.0
+        return (gap / 2 + width if gap else width / 2) * max(corner, end) + abs(offset) * corner
 
 
 class Ink(NamedTuple):

@@ -82,6 +82,46 @@ def _like(folder: Path, layout: Layout, first: Path, bands: tuple[Bands, Bands])
     return pairs
 
 
+def open_matched(sources: Sequence[Path], targets: Sequence[Path], *, palette: Path | None = None) -> PairSet:
+    """The pairs of two lists of pictures, in their order; all of them to learn from.
+
+    Raises:
+        PairsError: the lists do not match: their lengths or, without endings, their names differ; or pictures that do
+            not fit each other.
+        ConfigError: the palette is impossible.
+    """
+    if not sources or len(sources) != len(targets):
+        raise PairsError(
+            f"{len(sources)} sources and {len(targets)} targets were given; give as many of each, in the same order"
+        )
+    for source, target in zip(sources, targets, strict=True):
+        if source.stem != target.stem:
+            raise PairsError(f"{source} and {target} were to be a pair, but their names differ; check both patterns")
+    with _searched(sources[0].parent), _doubts_told_once():
+        names = _short_names(sources)
+        pairs, bands = _agreeing([_separate(*files) for files in zip(names, sources, targets, strict=True)])
+        return PairSet(
+            name=sources[0].parent.resolve().name,
+            train=pairs,
+            validation=(),
+            source=bands[0],
+            target=bands[1],
+            palette=_fitting(Palette.load(palette), bands[1], palette) if palette else None,
+            weight=1.0,
+            listing=_listing(pairs),
+        )
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each file: its own, after those of its folders that tell files from each other."""
+    folders = [path.absolute().parent.parts for path in paths]
+    telling = [level for level in range(min(map(len, folders))) if len({parts[level] for parts in folders}) > 1]
+    names = ["-".join([*(f[level] for level in telling), p.stem]) for f, p in zip(folders, paths, strict=True)]
+    if len(set(names)) < len(names):
+        raise PairsError(f"{paths[0]}: files in folders of different depth have the same name; import them one by one")
+    return names
+
+
 @contextmanager
 def _searched(folder: Path) -> Iterator[None]:
     try:
@@ -132,6 +172,10 @@ def _pairs(folder: Path, layout: Layout) -> tuple[tuple[Pair, ...], tuple[Bands,
             f"{folder}: no pairs found; put pictures ({' '.join(SUFFIXES)}) with equal names into `source/` and "
             "`target/`, or pictures that hold both side by side into the folder itself"
         )
+    return _agreeing(opened)
+
+
+def _agreeing(opened: list[tuple[Pair, tuple[Bands, Bands]]]) -> tuple[tuple[Pair, ...], tuple[Bands, Bands]]:
     first, bands = opened[0]
     for pair, found in opened:
         if found != bands:

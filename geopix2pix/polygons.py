@@ -16,10 +16,11 @@ from rasterio.errors import CRSError
 from shapely import GeometryType
 
 from geopix2pix.errors import RegionError, TileSetWarning, VectorError
-from geopix2pix.gdal import SETTINGS, environment, reason
+from geopix2pix.gdal import SETTINGS, environment
 
 Shapes = npt.NDArray[Any]
 """An array of geometries."""
+GDAL_ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError)
 OFFLINE = ("CPL_VSIL_CURL_ALLOWED_FILENAME", "GDAL_HTTP_PROXY")  # pyogrio may bring a GDAL of its own
 
 
@@ -75,13 +76,9 @@ def _read(path: Path, column: str | None) -> tuple[Shapes, npt.NDArray[Any] | No
                 file, layer=layer or layers[0], columns=[column] if column else [], force_2d=True
             )
         return shapely.from_wkb(wkb), values[0] if values else None, meta["crs"]
-    except (
-        pyogrio.errors.DataSourceError,
-        pyogrio.errors.DataLayerError,
-        shapely.errors.ShapelyError,
-        ValueError,
-    ) as e:
-        raise VectorError(f"{file}: cannot be read as vectors: {reason(e)}; check that it is complete") from e
+    except (*GDAL_ERRORS, shapely.errors.ShapelyError, ValueError) as error:
+        said, *_ = str(error).split(";")  # what follows are hints for programmers
+        raise VectorError(f"{file}: cannot be read as vectors ({said}); check that it is complete") from error
 
 
 def _crs(path: Path, text: str | None) -> CRS:
@@ -125,8 +122,8 @@ def _check_longitudes(path: Path, polygons: Shapes, features: npt.NDArray[np.int
         start, end = points[place : place + 2, 0]
         raise RegionError(
             f"{path}: an edge of feature {features[owners[index[place]]] + 1} leads from longitude {start:g} to "
-            f"{end:g}; if it crosses the antimeridian, let longitudes go on beyond 180 or cut the polygon there, else give the "
-            "edge more points"
+            f"{end:g}; if it crosses the antimeridian, let longitudes go on beyond 180 or cut the polygon there, else "
+            "give the edge more points"
         )
 
 

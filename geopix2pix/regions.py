@@ -22,7 +22,8 @@ Points = npt.NDArray[np.float64]
 """Coordinates, shape (n, 2)."""
 PIECES = 1000
 """An edge that is straight in one CRS is curved in another, so that it is cut before it is transformed: into pieces of
-a thousandth of the largest polygon's extent. A parallel across a UTM zone, which bends by 4 km, is then followed to 4 mm."""
+a thousandth of the largest polygon's extent. A parallel across a UTM zone, which bends by 4 km, is then followed to
+4 mm."""
 STRAY = 1e-6  # of the largest coordinate, by which a point may be missed on the way there and back
 REMEDY = "cut it to the neighbourhood of the data"
 TORN = 0.1  # of its length, by which the middle of a piece may leave the straight line; far more than a smooth curve
@@ -122,13 +123,12 @@ def shown(area: Geometry, area_crs: CRS, crs: CRS, where: str) -> Geometry:
     here = np.concatenate([points, (points[1:] + points[:-1]) / 2])
     try:
         there = _transformed(here, area_crs, crs)
-        strays = np.abs(_transformed(there, crs, area_crs) - here)
+        back = _transformed(there, crs, area_crs)
     except Exception as error:  # rasterio has no public class for what PROJ refuses
         raise RegionError(f"{where}: reaches to where {crs.to_string()} ends ({error}); {REMEDY}") from error
-    if area_crs.is_geographic:  # 181 degrees are -179, and at the poles all longitudes are the same
-        strays[:, 0] = np.abs((strays[:, 0] + 180) % 360 - 180) * np.cos(np.radians(here[:, 1]))
-    if not (strays <= STRAY * np.abs(here).max()).all() or _is_torn(there, ring):
-        raise RegionError(f"{where}: {crs.to_string()} cannot show all of it without a tear; {REMEDY}")
+    with np.errstate(invalid="ignore"):  # points that PROJ has no place for are infinite
+        if not _is_near(back, here, area_crs) or _is_torn(there, ring):
+            raise RegionError(f"{where}: {crs.to_string()} cannot show all of it without a tear; {REMEDY}")
     moved = shapely.set_coordinates(bent, there[: len(points)])
     return shapely.union_all(shapely.make_valid(moved, method="structure", keep_collapsed=False))
 
@@ -136,6 +136,14 @@ def shown(area: Geometry, area_crs: CRS, crs: CRS, where: str) -> Geometry:
 def _transformed(points: Points, start: CRS, end: CRS) -> Points:
     with environment():
         return np.column_stack(warped_points(start, end, *points.T))
+
+
+def _is_near(points: Points, others: Points, crs: CRS) -> bool:
+    """Whether points that went to another CRS came back, which is not so where a projection folds."""
+    strays = np.abs(points - others)
+    if crs.is_geographic:  # 181 degrees are -179, and at the poles all longitudes are the same
+        strays[:, 0] = np.abs((strays[:, 0] + 180) % 360 - 180) * np.cos(np.radians(others[:, 1]))
+    return bool((strays <= STRAY * np.abs(others).max()).all())
 
 
 def _is_torn(points: Points, ring: npt.NDArray[np.int64]) -> bool:

@@ -1,6 +1,13 @@
-"""How far a map lies beside its image: the offset between two pictures of one place that share edges, not values."""
+"""How far a map lies beside its image: two pictures of one place that share edges, but no values.
 
-from collections.abc import Sequence
+At every pixel only the direction of the edge counts, as in orientation correlation (Fitch, Kadyrov, Christmas and
+Kittler 2002, "Orientation correlation", British Machine Vision Conference), with the angle doubled so that dark beside
+light is the same as light beside dark. Agreement is summed over all offsets by Fourier transforms and divided by what
+chance would give where the valid pixels overlap, in the manner of Padfield (2012, "Masked object registration in the
+Fourier domain", IEEE Transactions on Image Processing 21).
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,9 +15,17 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Complex = npt.NDArray[np.complex64]
+Mask = npt.NDArray[np.bool_]
 
-SIGMA = 1.2  # pixels by which edges are smoothed
-EXCLUDED = 3  # pixels round the peak in which no second peak is sought
+# Chosen on real pairs: docs/decisions/008-pairs-that-fit.md
+SIGMA = 1.4  # pixels by which a picture is smoothed before its edges are sought
+FAINT = 0.1  # edges of this share of the mean strength count half
+SPAN = 4  # offsets up to this multiple of the reach show how high agreement rises by chance
+APART = 3.0  # pixels from the best offset within which agreement belongs to it
+FEW = 30.0  # pixels of edges; fewer in the overlap count less, since a handful agrees by chance
+MAX_VALUES = 40  # a single band of more distinct values is a grey picture, not a class raster
+SLOPE, MIDDLE = 5.6, 0.48  # of the logistic curve from the lead over the second best offset to confidence
+TOGETHER = 2.0  # pixels from the common offset within which the offset of a tile supports it
 
 
 class Offset(NamedTuple):
@@ -21,107 +36,135 @@ class Offset(NamedTuple):
     rows: float
     """Pixels that the target lies below where it should be."""
     confidence: float
-    """From 0, nothing is known, to 1."""
+    """The probability that the offset is right to a pixel, where every second pair does not belong together at all.
+
+    0 where source or target show no edge.
+    """
 
 
 UNKNOWN = Offset(0.0, 0.0, 0.0)
 
 
-def offset(
-    source: npt.NDArray[Any], target: npt.NDArray[Any], valid: npt.NDArray[np.bool_], *, reach: int = 16
-) -> Offset:
-    """The offset of `target`, at most `reach` pixels along each axis, against `source`."""
-    return peak(agreement(source, target, valid, reach=reach))
+def offset(source: npt.NDArray[Any], target: npt.NDArray[Any], valid: Mask, *, reach: int = 16) -> Offset:
+    """How far `target` lies beside `source`, to a fraction of a pixel, at most `reach` pixels along each axis.
 
-
-def agreement(
-    source: npt.NDArray[Any], target: npt.NDArray[Any], valid: npt.NDArray[np.bool_], *, reach: int = 16
-) -> Floats:
-    """How well the edges agree at each whole offset, shape (2 reach + 1, 2 reach + 1), no offset in the middle.
-
-    The surfaces of tiles with a common offset may be added.
+    Both have the shape (bands, rows, cols); `target` is a picture, or a class raster of one band with at most 40
+    distinct values. What `valid`, shape (rows, cols), does not mark counts on neither side. Which colours or
+    class numbers a map has does not matter, nor do brightness, contrast and units of the image.
     """
-    first, second = _edges(source), _edges(target if target.shape[0] > 1 else _members(target[0]))
-    known = _eroded(valid, 4)
-    shape = tuple(side + 2 * reach for side in valid.shape)
-    spectra = [np.fft.fft2(np.where(known, edges, 0), shape) for edges in (first, second)]
-    surface = np.fft.ifft2(np.conj(spectra[0]) * spectra[1]).real
-    steps = np.arange(-reach, reach + 1)
-    norm = np.sqrt((np.abs(first[known]) ** 2).sum() * (np.abs(second[known]) ** 2).sum())
-    return np.asarray(surface[np.ix_(steps, steps)] * np.sqrt(known.sum()) / max(norm, 1e-9), np.float32)
-
-
-def peak(surface: Floats) -> Offset:
-    """The offset at which a surface of agreement is highest, between pixels."""
-    reach = len(surface) // 2
-    row, col = (int(i) for i in np.unravel_index(surface.argmax(), surface.shape))
-    spread = float(np.median(np.abs(surface - np.median(surface)))) * 1.4826
-    if spread == 0 or not 0 < row < 2 * reach or not 0 < col < 2 * reach:
+    known = _eroded(valid, _radius(SIGMA))
+    first, second = (np.where(known, _directions(_bands(side, valid)), 0) for side in (source, target))
+    if not first.any() or not second.any():
         return UNKNOWN
-    rows, cols = np.ogrid[: len(surface), : len(surface)]
-    others = surface[(np.abs(rows - row) > EXCLUDED) | (np.abs(cols - col) > EXCLUDED)]
-    margin = float(surface[row, col] - others.max()) / spread
-    dy = _vertex(*(float(v) for v in surface[row - 1 : row + 2, col]))
-    dx = _vertex(*(float(v) for v in surface[row, col - 1 : col + 2]))
-    return Offset(col - reach + dx, row - reach + dy, float(1 - np.exp(-max(margin, 0) / 1.5)))
+    return _peak(_agreement(first, second, known, min(SPAN * reach, min(valid.shape) - 1)), reach)
 
 
 def pooled(offsets: Sequence[Offset]) -> Offset:
-    """The common offset of the tiles of one source: the median, weighted by confidence."""
-    known = [o for o in offsets if o.confidence > 0]
-    if not known:
+    """The common offset of the tiles of one source: the median of each axis, weighted by confidence.
+
+    Its confidence says how sure the tiles are that lie within two pixels of it, times their share of the weight: the
+    tiles of one source are expected to agree.
+    """
+    found = np.array(offsets, np.float64).reshape(-1, 3)
+    weights = found[:, 2]
+    if not weights.any():
         return UNKNOWN
-    values = np.array(known, float)
-    weights = values[:, 2]
-    cols, rows = (_weighted_median(values[:, axis], weights) for axis in (0, 1))
-    return Offset(cols, rows, float(1 - np.prod(1 - np.minimum(weights, 0.999))))
+    cols, rows = (_median(found[:, axis], weights) for axis in (0, 1))
+    near = np.hypot(found[:, 0] - cols, found[:, 1] - rows) <= TOGETHER
+    sure = 1 - np.prod(1 - weights[near])
+    return Offset(cols, rows, float(sure * weights[near].sum() / weights.sum()))
 
 
-def _weighted_median(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float:
+def _median(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float:
+    """The lowest value that at least half of the weight does not exceed."""
     order = np.argsort(values)
     total = np.cumsum(weights[order])
-    return float(values[order][int(np.searchsorted(total, total[-1] / 2))])
+    return float(values[order[int(np.searchsorted(total, total[-1] / 2))]])
 
 
-def _vertex(before: float, at: float, after: float) -> float:
-    """Where the parabola through three values at -1, 0 and 1 is highest."""
-    bend = before - 2 * at + after
-    return 0.5 * (before - after) / bend if bend < 0 else 0.0
+def _bands(picture: npt.NDArray[Any], valid: Mask) -> Iterable[Floats]:
+    """The bands whose edges count: those of a picture on a common scale, or one for each value of a class raster."""
+    if picture.shape[0] == 1 and len(values := np.unique(picture)) <= MAX_VALUES:
+        yield from ((picture[0] == value).astype(np.float32) for value in values)
+        return
+    for band in picture.astype(np.float64):
+        seen = band[valid]
+        if seen.size and (deviation := seen.std()) > 0:
+            yield ((band - seen.mean()) / deviation).astype(np.float32)
 
 
-def _members(classes: npt.NDArray[Any]) -> Floats:
-    """One band for each value of a class raster: 1 where it has that value."""
-    return (classes == np.unique(classes)[:, None, None]).astype(np.float32)
-
-
-def _edges(picture: npt.NDArray[Any]) -> Complex:
-    """Direction and strength of the edges, as squared complex gradients: dark to light is the same as light to dark."""
-    total = np.zeros(picture.shape[1:], np.complex64)
-    for band in picture.astype(np.float32):
-        smooth = _smoothed(band, SIGMA)
-        total += (np.gradient(smooth, axis=1) + 1j * np.gradient(smooth, axis=0)) ** 2
+def _directions(bands: Iterable[Floats]) -> Complex | Floats:
+    """The directions of the edges as complex numbers of length 0 to 1 and twice the angle, shape (rows, cols)."""
+    total: Complex | Floats = np.zeros((1, 1), np.float32)
+    for band in bands:
+        across = _filtered(_filtered(band, 0, derived=False), 1, derived=True)
+        down = _filtered(_filtered(band, 0, derived=True), 1, derived=False)
+        total = total + (across + np.complex64(1j) * down) ** 2
     strength = np.abs(total)
-    floor = 1e-3 * float(strength.max())
-    return np.asarray(total / np.sqrt(strength * (_smoothed(strength, 8) + floor) + 1e-12), np.complex64)
+    faint = FAINT * strength.mean()
+    return total / (strength + faint) if faint > 0 else total
 
 
-def _smoothed(picture: Floats, sigma: float) -> Floats:
-    """The picture under a Gaussian; its border is repeated."""
-    radius = int(np.ceil(3 * sigma))
-    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).astype(np.float32)
-    taps /= taps.sum()
-    for axis in (0, 1):
-        width = [(0, 0), (0, 0)]
-        width[axis] = (radius, radius)
-        padded, length = np.pad(picture, width, mode="edge"), picture.shape[axis]
-        parts = (np.take(padded, range(k, k + length), axis) * tap for k, tap in enumerate(taps))
-        picture = np.asarray(sum(parts), np.float32)
-    return picture
+def _filtered(picture: Floats, axis: int, *, derived: bool) -> Floats:
+    """A picture under a Gaussian of `SIGMA` along one axis, or under its derivative; the border is repeated."""
+    radius = _radius(SIGMA)
+    steps = np.arange(-radius, radius + 1)
+    taps = np.exp(-0.5 * (steps / SIGMA) ** 2)
+    taps = taps / taps.sum() * (steps / SIGMA**2 if derived else 1)
+    padded = np.pad(picture, [(radius, radius) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+    filtered = np.zeros_like(picture)
+    for first, tap in enumerate(taps.astype(np.float32)):
+        part = slice(first, first + picture.shape[axis])
+        filtered += tap * (padded[part] if axis == 0 else padded[:, part])
+    return filtered
 
 
-def _eroded(valid: npt.NDArray[np.bool_], radius: int) -> npt.NDArray[np.bool_]:
-    """Where all pixels up to `radius` away along both axes are valid."""
+def _radius(sigma: float) -> int:
+    return int(np.ceil(3 * sigma))
+
+
+def _eroded(valid: Mask, radius: int) -> Mask:
+    """Where all pixels up to `radius` away along both axes are valid; there are none outside."""
     inner = np.pad(valid, radius)
     for axis in (0, 1):
-        inner = np.logical_and.reduce([np.roll(inner, k, axis) for k in range(-radius, radius + 1)])
-    return np.asarray(inner[radius : inner.shape[0] - radius, radius : inner.shape[1] - radius], np.bool_)
+        inner = np.logical_and.reduce([np.roll(inner, step, axis) for step in range(-radius, radius + 1)])
+    return inner[radius : inner.shape[0] - radius, radius : inner.shape[1] - radius]
+
+
+def _agreement(first: npt.NDArray[Any], second: npt.NDArray[Any], known: Mask, span: int) -> Floats:
+    """How well edges agree at each offset up to `span`, shape (2 span + 1, 2 span + 1), none in the middle.
+
+    The unit is the deviation of the sum if directions had nothing to do with each other.
+    """
+    size = [side + span for side in known.shape]
+    steps = np.arange(-span, span + 1)
+    spectrum = np.conj(np.fft.fft2(first, size)) * np.fft.fft2(second, size)
+    agreement = np.fft.ifft2(spectrum).real[np.ix_(steps, steps)]
+    spectrum = np.conj(np.fft.rfft2(known.astype(np.float32), size)) * np.fft.rfft2(np.abs(second) ** 2, size)
+    compared = np.fft.irfft2(spectrum, size)[np.ix_(steps, steps)]
+    return np.asarray(agreement / np.sqrt(np.maximum(compared, 0) + FEW), np.float32)
+
+
+def _peak(surface: Floats, reach: int) -> Offset:
+    """The offset of the highest agreement within `reach`; none where agreement still rises beyond it."""
+    span = len(surface) // 2
+    inner = slice(max(span - reach, 1), min(span + reach, 2 * span - 1) + 1)
+    rows, cols = np.ogrid[: len(surface), : len(surface)]
+    within = surface[inner, inner]
+    if not within.size:
+        return UNKNOWN
+    row, col = (int(i) + inner.start for i in np.unravel_index(within.argmax(), within.shape))
+    around = surface[row - 1 : row + 2, col - 1 : col + 2]
+    others = surface[np.hypot(rows - row, cols - col) > APART]
+    if around.max() > around[1, 1] or not others.size or not others.any():
+        return UNKNOWN
+    lead = float((around[1, 1] - others.max()) / others.std())
+    confidence = 1 / (1 + np.exp(-SLOPE * (lead - MIDDLE)))
+    return Offset(col - span + _vertex(around[1]), row - span + _vertex(around[:, 1]), float(confidence))
+
+
+def _vertex(values: Floats) -> float:
+    """Where the parabola through three values at -1, 0 and 1, the middle one the highest, is highest."""
+    before, at, after = (float(value) for value in values)
+    bend = before - 2 * at + after
+    return 0.5 * (before - after) / bend if bend < 0 else 0.0

@@ -130,7 +130,7 @@ class Site:
             path = path_of(self.tiles, side, line["name"])
             if path.exists():
                 digest.update(path.read_bytes())
-        return digest.hexdigest() == line["sha256"]
+        return bool(digest.hexdigest() == line["sha256"])
 
     def _remove(self) -> None:
         """Remove the folder; the journal, which tells that all is ours, after the rest, the lock last."""

@@ -17,7 +17,7 @@ from geopix2pix.tileindex import Split, Tile
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 ORIGINS = "; "  # stands between the source files of a tile
-ORDERS = 16  # of the blocks, that are tried: one digest of 64 bytes holds as many numbers
+ORDERS = 64  # of the blocks, that are tried
 ALMOST_WHOLE = 0.02  # tiles; far more than scales differ in one UTM zone, so that neighbouring sets round alike
 SHIFT_RATIO, SHIFT = 2.0, 0.03
 """A class is shifted where its shares differ by more than this factor and by more than this difference; see
@@ -51,10 +51,7 @@ def by_blocks(
     """
     _check_numbers(block, buffer, metres_per_unit, shares)
     footprints = _footprints(tiles)
-    tile = float(np.sqrt(np.median(shapely.area(footprints))))
-    side = tile * max(1, math.ceil(block / (tile * metres_per_unit) - ALMOST_WHOLE))
-    numbers = np.floor(shapely.get_coordinates(shapely.centroid(footprints)) / side).astype(np.int64)
-    blocks, owner = np.unique(numbers, axis=0, return_inverse=True)
+    blocks, owner = _blocks(footprints, block / metres_per_unit)
     wanted = {split for split, share in zip(SPLITS, shares, strict=False) if share}
     if len(blocks) < len(wanted):
         raise TileSetError(
@@ -179,9 +176,18 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
+def _blocks(footprints: Shapes, side: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
+    """The numbers of all blocks that hold a tile, shape (blocks, 2), and which of them holds each tile."""
+    tile = float(np.sqrt(np.median(shapely.area(footprints))))
+    side = tile * max(1, math.ceil(side / tile - ALMOST_WHOLE))
+    numbers = np.floor(shapely.get_coordinates(shapely.centroid(footprints)) / side).astype(np.int64)
+    blocks, owner = np.unique(numbers, axis=0, return_inverse=True)
+    return blocks, owner.reshape(-1)  # some versions of numpy give it a second axis
+
+
 def _orders(seed: int, blocks: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
     """Orders of the blocks, whose numbers have shape (blocks, 2), by hashes; shape (ORDERS, blocks)."""
-    digests = [hashlib.blake2b(f"{seed} {col} {row}".encode(), digest_size=4 * ORDERS).digest() for col, row in blocks]
+    digests = [hashlib.shake_128(f"{seed} {col} {row}".encode()).digest(4 * ORDERS) for col, row in blocks]
     return np.argsort(np.frombuffer(b"".join(digests), "<u4").reshape(-1, ORDERS).T, axis=1, kind="stable")
 
 
@@ -199,9 +205,14 @@ def _dealt(counts: npt.NDArray[np.int64], shares: tuple[float, float, float]) ->
 
 
 def _imbalance(pixels: npt.NDArray[np.float64], labels: Labels) -> float:
-    """The largest difference between a class's share in one split and in all; `pixels` as `_pixels`, for each label."""
+    """How far the classes of the split that differs most are from those of all; `pixels` as `_pixels`, for each label.
+
+    It is the chi-squared distance, in which the lack of a rare class counts as well as some more of a common one.
+    """
     overall = _shares(pixels)
-    return max(float(np.abs(_shares(pixels[:, labels == split]) - overall).max(initial=0)) for split in set(labels))
+    found = overall > 0
+    squares = [(_shares(pixels[:, labels == split]) - overall)[found] ** 2 / overall[found] for split in set(labels)]
+    return round(max(float(distances.sum()) for distances in squares), 4)  # what decides must not be rounding
 
 
 def _classes(tiles: Sequence[Tile]) -> list[str]:
@@ -219,7 +230,8 @@ def _pixels(tiles: Sequence[Tile]) -> npt.NDArray[np.float64]:
 def _shares(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The share of each class, from all pixels of some tiles or blocks."""
     known, *of_classes = pixels.sum(axis=1)
-    return np.array(of_classes) / max(known, 1.0)
+    found: npt.NDArray[np.float64] = np.array(of_classes) / max(float(known), 1.0)
+    return found
 
 
 def _footprints(tiles: Sequence[Tile]) -> Shapes:

@@ -15,7 +15,7 @@ from geopix2pix import filters
 from geopix2pix.errors import ConfigError, StyleError
 from geopix2pix.evaluation import Feature, passes
 from geopix2pix.expressions import Expression, attributes, frozen, problems
-from geopix2pix.paint import LAYOUT, MITER_LIMIT, PAINT, Cap, Ink, Join, Kind, dashes, ink, mistakes
+from geopix2pix.paint import LAYOUT, PAINT, Ink, Kind, Pen, dashes, ink, mistakes
 from geopix2pix.palette import RGB, Palette
 
 Units = Literal["pixels", "metres"]
@@ -50,12 +50,8 @@ class StyleLayer:
     """Of widths, gaps, offsets."""
     class_index: int | None
     """In the palette of the style; None where the layer does not change the classes."""
-    cap: Cap = "butt"
-    join: Join = "miter"
-    miter_limit: float = MITER_LIMIT
-    """The length of a corner's spike over the width of the line, above which it is cut."""
-    dashes: tuple[float, ...] = ()
-    """Lengths of dash, gap, dash, ... in widths of the line; none for an unbroken line."""
+    pen: Pen
+    """Of lines."""
 
     def draws(self, feature: Feature) -> bool:
         return feature.kind in DRAWS[self.kind] and passes(self.filter, feature)
@@ -232,13 +228,12 @@ def _style_layer(layer: Mapping[str, Any], palette: Palette | None) -> StyleLaye
     paint |= {name: frozen(value) for name, value in layer.get("paint", {}).items()}
     metadata, layout = _metadata(layer), layer.get("layout", {})
     name = metadata.get(CLASS)
-    pattern = dashes(paint.pop("line-dasharray", ()))
-    lines = {
-        "cap": layout.get("line-cap", "butt"),
-        "join": layout.get("line-join", "miter"),
-        "miter_limit": float(layout.get("line-miter-limit", MITER_LIMIT)),
-        "dashes": tuple(float(length) for length in pattern),
-    }
+    pen = Pen(
+        cap=layout.get("line-cap", Pen().cap),
+        join=layout.get("line-join", Pen().join),
+        miter_limit=float(layout.get("line-miter-limit", Pen().miter_limit)),
+        dashes=tuple(float(length) for length in dashes(paint.pop("line-dasharray", ()))),
+    )
     return StyleLayer(
         id=layer["id"],
         kind=kind,
@@ -247,5 +242,5 @@ def _style_layer(layer: Mapping[str, Any], palette: Palette | None) -> StyleLaye
         paint=paint,
         units=metadata.get(UNITS, "pixels"),
         class_index=None if palette is None or name is None else palette.names.index(name),
-        **(lines if kind == "line" else {}),
+        pen=pen,
     )

@@ -2,11 +2,9 @@
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
@@ -23,7 +21,8 @@ from shapely import Polygon
 from geopix2pix.errors import OutputError, TileSetError
 from geopix2pix.files import put_in_place
 from geopix2pix.grid import Window
-from geopix2pix.indexstyle import write_style
+from geopix2pix.indexstyle import aliases, column_names, write_style
+from geopix2pix.polygons import GDAL_ERRORS
 from geopix2pix.registration import Offset
 
 Split = Literal["train", "validation", "test", "unused"]
@@ -32,12 +31,8 @@ Split = Literal["train", "validation", "test", "unused"]
 LAYER = "tiles"
 WINDOW = ("col", "row", "width", "height")
 OFFSET = ("offset_cols", "offset_rows", "offset_confidence")
-KINDS = {"share": "share of", "mean": "mean of", "std": "deviation of"}
-"""What begins the names of columns that belong to a class or a band, and how people read it."""
-MAX_NAME = 40  # letters of a class or band that its column shows; the whole name is stored beside the table
 UNDEFINED_CARTESIAN = -1  # GeoPackage's reference system of planes that lie nowhere on the earth
 TODAY = "2000-01-01T00:00:00.000Z"  # on any day, so that equal tiles give equal bytes
-GDAL_ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +92,7 @@ def write_index(path: Path, tiles: Sequence[Tile], crs: CRS | None, bands: Seque
                 dataset_options={"VERSION": "1.2"},  # 1.4, which is GDAL's choice, makes older QGIS complain
                 layer_options={"SRID": UNDEFINED_CARTESIAN} if crs is None else {},
             )
-            write_style(unfinished, LAYER, _aliases(classes, bands))
+            write_style(unfinished, LAYER, aliases(classes, bands))
             put_in_place(unfinished, path)
     except UnicodeEncodeError as error:
         raise TileSetError(f"{path}: {error.object!r} is no text that can be stored; rename that file") from error
@@ -161,32 +156,12 @@ def _columns(tiles: Sequence[Tile], classes: Sequence[str], bands: Sequence[str]
         "note": texts(tile.note for tile in tiles),
         **table(
             ([tile.shares.get(name, np.nan) for name in classes] for tile in tiles),
-            _column_names("share", classes),
+            column_names("share", classes),
             "float64",
         ),
-        **table((tile.means for tile in tiles), _column_names("mean", bands), "float64"),
-        **table((tile.deviations for tile in tiles), _column_names("std", bands), "float64"),
+        **table((tile.means for tile in tiles), column_names("mean", bands), "float64"),
+        **table((tile.deviations for tile in tiles), column_names("std", bands), "float64"),
         "sha256": texts(tile.sha256 for tile in tiles),
-    }
-
-
-def _column_names(kind: str, names: Sequence[str]) -> list[str]:
-    """A column for each name; they differ from each other where case does not count too."""
-    columns: list[str] = []
-    for name in names:
-        plain = "_".join([kind, *re.findall(r"[a-z0-9]+", name.lower()[:MAX_NAME])])
-        wanted = chain([plain] if plain != kind else [], (f"{plain}_{number}" for number in count(1)))
-        columns.append(next(column for column in wanted if column not in columns))
-    return columns
-
-
-def _aliases(classes: Sequence[str], bands: Sequence[str]) -> dict[str, str]:
-    """What people read instead of the names of columns."""
-    named = {"share": classes, "mean": bands, "std": bands}
-    return {
-        column: f"{words} {name}"
-        for kind, words in KINDS.items()
-        for column, name in zip(_column_names(kind, named[kind]), named[kind], strict=True)
     }
 
 
@@ -238,9 +213,9 @@ def _tiles(columns: Mapping[str, npt.NDArray[Any]], classes: Sequence[str], band
         shapely.from_wkb(columns["geom"]),
         table(WINDOW),
         table(OFFSET),
-        table(_column_names("share", classes)),
-        table(_column_names("mean", bands)),
-        table(_column_names("std", bands)),
+        table(column_names("share", classes)),
+        table(column_names("mean", bands)),
+        table(column_names("std", bands)),
         strict=True,
     ):
         yield Tile(

@@ -55,11 +55,27 @@ class VectorLayer:
     """By which it is asked for: its name in a GeoPackage, elsewhere that of the file without its ending."""
     stored: str
     """Its name in the file."""
-    crs: CRS
+    crs_text: str | None
     fields: tuple[str, ...]
     driver: str
     random: bool
     """Whether single features can be read without those before them."""
+
+    @property
+    def crs(self) -> CRS:
+        """Its reference system.
+
+        Raises:
+            VectorError: it has none, or one that is not on the earth.
+        """
+        with guarded(self.path, f"understand the reference system of layer {self.name!r}"):
+            crs = CRS.from_user_input(self.crs_text) if self.crs_text else None
+        if crs is None or not (crs.is_geographic or crs.is_projected):
+            raise VectorError(
+                f"{self.path}: layer {self.name!r} needs a reference system (CRS) on the earth, found none; give it "
+                "one with ogr2ogr -a_srs"
+            )
+        return crs
 
     def pieces(self, bounds: Bounds | None, fields: Sequence[str]) -> Iterator[Piece]:
         """The features whose geometry touches the bounds (in the CRS of the layer), all without bounds.
@@ -83,19 +99,22 @@ class VectorLayer:
                 meta, _, geometries, values = pyogrio.raw.read(
                     self.path, self.stored, columns=columns, force_2d=True, datetime_as_string=True, **at
                 )
-                yield Piece(shapely.from_wkb(geometries, on_invalid="ignore"), _properties(meta, values, len(ids)))
+                piece = Piece(shapely.from_wkb(geometries, on_invalid="ignore"), _properties(meta, values, len(ids)))
+            yield piece
 
 
 def vector_layers(path: Path) -> tuple[VectorLayer, ...]:
     """The layers with geometry in a local vector file.
 
     Raises:
-        VectorError: it is of no format in `FORMATS`, cannot be opened, or one of its layers has no CRS.
+        VectorError: it is of no format in `FORMATS`, or cannot be opened.
     """
     driver = _driver(path)
     with guarded(path, "open it as vectors"):
         stored = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
         infos = [pyogrio.read_info(path, layer=name) for name in stored]
+    if not infos:
+        raise VectorError(f"{path}: layers with geometry are needed, found none; check what the file is")
     if wrong := {info["driver"] for info in infos} - {driver}:
         raise VectorError(f"{path}: {driver} was expected, found {', '.join(sorted(wrong))}; convert it with ogr2ogr")
     return tuple(_layer(path, name, info) for name, info in zip(stored, infos, strict=True))
@@ -153,17 +172,11 @@ def _driver(path: Path) -> str:
 
 def _layer(path: Path, stored: str, info: dict[str, Any]) -> VectorLayer:
     name = stored if info["driver"] == "GPKG" else path.stem
-    crs = CRS.from_user_input(info["crs"]) if info["crs"] else None
-    if crs is None or not (crs.is_geographic or crs.is_projected):
-        raise VectorError(
-            f"{path}: layer {name!r} needs a reference system (CRS), found none on the earth; give it one with "
-            "ogr2ogr -a_srs"
-        )
     return VectorLayer(
         path=path,
         name=name,
         stored=stored,
-        crs=crs,
+        crs_text=info["crs"],
         fields=tuple(info["fields"]),
         driver=info["driver"],
         random=info["capabilities"]["random_read"],

@@ -11,13 +11,10 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.warp import transform as transformed
 
-from geopix2pix.errors import SceneError
-from geopix2pix.gdal import environment, reason
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
-from geopix2pix.ground import full_turn, name
+from geopix2pix.ground import full_turn, points_in
 from geopix2pix.kernel import Floats, mixed, nearest, reach
 from geopix2pix.kernel import Kernel as Kernel
 from geopix2pix.raster import Patch
@@ -39,14 +36,14 @@ def needed(
     Raises:
         SceneError: no operation leads from one CRS to the other.
     """
-    cols, rows = _places(grid, window, crs, transform, extent)
+    if (same := _same_pixels(grid, window, crs, transform, extent)) is not None:
+        return same
+    cols, rows = _places(*_middles(grid, window, crs), crs, transform, extent)
     known = np.isfinite(cols)
     if not known.any():
         return Window(0, 0, 0, 0)
-    if (shift := _whole_shift(cols, rows, window)) is not None:
-        return window.shifted(*shift)
-    stretches = _stretches(grid, window, crs, transform) if kernel != "nearest" else (np.ones(1),) * 2
-    margins = [math.ceil(reach(kernel, stretch.max())) for stretch in stretches]
+    widths = stretches(grid, window, crs, transform) if kernel != "nearest" else (np.ones(1),) * 2
+    margins = [math.ceil(reach(kernel, stretch.max())) for stretch in widths]
     (left, right), (top, bottom) = (
         (math.floor(places[known].min()) - margin, math.floor(places[known].max()) + 1 + margin)
         for places, margin in zip((cols, rows), margins, strict=True)
@@ -75,42 +72,27 @@ def warped(
     """
     height, width = patch.valid.shape
     part = Window(*at, width, height)
-    cols, rows = _places(grid, window, crs, transform, part)
+    same = _same_pixels(grid, window, crs, transform, part)
+    if same is not None and same.intersection(part) == same:
+        down, across = same.shifted(-part.col, -part.row).slices
+        return Patch(patch.data[:, down, across], patch.valid[down, across])
+    cols, rows = _places(*_middles(grid, window, crs), crs, transform, part)
     known = np.isfinite(cols)
     if part.is_empty or not known.any():
         return Patch(np.zeros((len(patch.data), *known.shape), patch.data.dtype), np.zeros(known.shape, bool))
-    shift = _whole_shift(cols, rows, window)
-    if shift is not None and (seen := window.shifted(*shift)).intersection(part) == seen:
-        down, across = seen.shifted(-part.col, -part.row).slices
-        return Patch(patch.data[:, down, across], patch.valid[down, across])
     cols, rows = np.where(known, cols - part.col, 0.0), np.where(known, rows - part.row, 0.0)
     inside = known & (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
     valid = inside & nearest(patch.valid, cols, rows)
     if kernel == "nearest":
         data = nearest(patch.data, cols, rows)
     else:
-        wide, high = _stretches(grid, window, crs, transform)
+        wide, high = stretches(grid, window, crs, transform)
         data = mixed(patch.data, cols, rows, kernel, wide=wide, high=high)
     data[:, ~known] = 0
     return Patch(data, valid)
 
 
-def _places(grid: GeoGrid, window: Window, crs: CRS, transform: Affine, extent: Window | None) -> tuple[Floats, Floats]:
-    """Columns and rows of another grid where the middles of a window's pixels lie, NaN for no place: (rows, cols) each.
-
-    The middle of that grid's first pixel is at (0.5, 0.5).
-    """
-    xs, ys = (values[:-1, :-1] for values in _coordinates(grid, window, crs))
-    if extent is not None and (turn := full_turn(crs)) is not None:
-        middle, _ = transform * (extent.col + extent.width / 2, extent.row + extent.height / 2)
-        xs = xs - turn * np.floor((xs - middle) / turn + 0.5)
-    inverse = ~transform
-    cols = inverse.a * xs + inverse.b * ys + inverse.c
-    rows = inverse.d * xs + inverse.e * ys + inverse.f
-    return _snapped(cols), _snapped(rows)
-
-
-def _stretches(grid: GeoGrid, window: Window, crs: CRS, transform: Affine) -> tuple[Floats, Floats]:
+def stretches(grid: GeoGrid, window: Window, crs: CRS, transform: Affine) -> tuple[Floats, Floats]:
     """How many columns and rows of another grid a pixel is wide there, at least 1; shape (rows, cols) each."""
     xs, ys = _coordinates(grid, window, crs)
     inverse, turn = ~transform, full_turn(crs)
@@ -125,8 +107,36 @@ def _stretches(grid: GeoGrid, window: Window, crs: CRS, transform: Affine) -> tu
     return np.where(wide > SAME_SIZE, wide, 1.0), np.where(high > SAME_SIZE, high, 1.0)
 
 
+def _same_pixels(grid: GeoGrid, window: Window, crs: CRS, transform: Affine, extent: Window | None) -> Window | None:
+    """The window in pixels of another grid, if they are the same pixels: if so at its corners, then in all of it."""
+    if grid.crs != crs or window.is_empty:
+        return None
+    cols, rows = np.array([window.col, window.right - 1]), np.array([window.row, window.bottom - 1])
+    xs, ys = grid.places(cols + 0.5, rows[:, None] + 0.5)
+    right, down = _places(xs, ys, crs, transform, extent) - 0.5 - np.broadcast_arrays(cols, rows[:, None])
+    col, row = float(right[0, 0]), float(down[0, 0])
+    same = col.is_integer() and row.is_integer() and (right == col).all() and (down == row).all()
+    return window.shifted(int(col), int(row)) if same else None
+
+
+def _places(xs: Floats, ys: Floats, crs: CRS, transform: Affine, extent: Window | None) -> Floats:
+    """Columns and rows of another grid where points with coordinates in its CRS lie, stacked; NaN for no place.
+
+    The middle of that grid's first pixel is at (0.5, 0.5).
+    """
+    if extent is not None and (turn := full_turn(crs)) is not None:
+        middle, _ = transform * (extent.col + extent.width / 2, extent.row + extent.height / 2)
+        xs = xs - turn * np.floor((xs - middle) / turn + 0.5)
+    return _snapped(np.stack(GeoGrid(crs=crs, transform=~transform).places(xs, ys)))
+
+
 def _snapped(places: Floats) -> Floats:
     return np.rint(places * STEPS) / STEPS
+
+
+def _middles(grid: GeoGrid, window: Window, crs: CRS) -> tuple[Floats, Floats]:
+    xs, ys = _coordinates(grid, window, crs)
+    return xs[:-1, :-1], ys[:-1, :-1]
 
 
 @lru_cache(maxsize=2)
@@ -137,50 +147,7 @@ def _coordinates(grid: GeoGrid, window: Window, crs: CRS) -> tuple[Floats, Float
     """
     cols = window.col + np.arange(window.width + 1) + 0.5
     rows = (window.row + np.arange(window.height + 1) + 0.5)[:, None]
-    a, b, c, d, e, f = grid.transform[:6]
-    xs, ys = a * cols + b * rows + c, d * cols + e * rows + f
-    if grid.crs != crs:
-        turn = full_turn(grid.crs)
-        on_earth = np.isfinite(xs) if turn is None or not grid.crs.is_geographic else np.abs(ys) <= turn / 4
-        _check_operation(grid.crs, crs)
-        with environment():
-            xs[on_earth], ys[on_earth] = _transformed(grid.crs, crs, xs[on_earth].tolist(), ys[on_earth].tolist())
-        nowhere = ~(on_earth & np.isfinite(xs) & np.isfinite(ys))
-        xs[nowhere], ys[nowhere] = np.nan, np.nan
+    xs, ys = grid.places(cols, rows)
+    xs, ys = points_in(crs, grid.crs, xs.ravel(), ys.ravel()).reshape(2, *xs.shape)
     xs.flags.writeable = ys.flags.writeable = False
     return xs, ys
-
-
-def _transformed(source: CRS, target: CRS, xs: list[float], ys: list[float]) -> Floats:
-    """The points in another CRS, shape (2, points); NaN for those outside its domain, of which GDAL refuses the lot."""
-    if not xs:
-        return np.empty((2, 0))
-    try:
-        return np.array(transformed(source, target, xs, ys))
-    except Exception:
-        if len(xs) == 1:
-            return np.full((2, 1), np.nan)
-    half = len(xs) // 2
-    parts = [_transformed(source, target, xs[part], ys[part]) for part in (slice(half), slice(half, None))]
-    return np.concatenate(parts, axis=1)
-
-
-@lru_cache
-def _check_operation(source: CRS, target: CRS) -> None:
-    try:
-        with environment():
-            transformed(source, target, [], [])
-    except Exception as error:
-        raise SceneError(
-            f"what is in the CRS {name(source)} cannot be shown in {name(target)}: no operation leads from one to the "
-            f"other ({reason(error)}); correct the CRS of the scene or name another for the grid"
-        ) from error
-
-
-def _whole_shift(cols: Floats, rows: Floats, window: Window) -> tuple[int, int] | None:
-    """How many whole columns and rows the window lies elsewhere in the other grid, if the pixels are the same."""
-    right = cols - 0.5 - np.arange(window.col, window.right)
-    down = rows - 0.5 - np.arange(window.row, window.bottom)[:, None]
-    col, row = float(right[0, 0]), float(down[0, 0])
-    same = col.is_integer() and row.is_integer() and (right == col).all() and (down == row).all()
-    return (int(col), int(row)) if same else None

@@ -20,6 +20,7 @@ from geopix2pix import __version__
 
 ROOT = Path(__file__).parents[1]
 WORK = ["--progress", "--stop-on-eof", "--debug", "--help"]
+SPLIT = ["--by", "--block", "--buffer", "--shares", "--seed", "--zones", "--validation", "--test"]
 OPTIONS = {
     "translate": [
         "--model", "--device", "--batch", "--window", "--overlap", "--bands", "--scaling", "--threads", "--max-pixels",
@@ -35,6 +36,21 @@ OPTIONS = {
         "--output", "--split", "--layout", "--palette", "--validation", "--group", "--bands", "--scaling",
         "--inception", "--lpips", "--seams", "--device", "--batch", "--threads", "--overwrite", *WORK,
     ],
+    "tiles build": [
+        "--source", "--target", "--vectors", "--style", "--layer", "--palette", "--knows", "--tolerance", "--region",
+        "--bounds", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy", "--attribution",
+        "--bands", "--size", "--overlap", "--coverage", "--misaligned", "--max-offset", *SPLIT, "--workers", "--output",
+        "--overwrite", *WORK,
+    ],
+    "tiles split": [*SPLIT, *WORK],
+    "tiles inspect": [
+        "--page", "--sheet", "--count", "--worst", "--seed", "--json", "--overwrite", "--debug", "--help"
+    ],
+    "tiles import": [
+        "--source", "--target", "--layout", "--palette", "--tolerance", "--size", "--overlap", "--coverage", *SPLIT,
+        "--output", "--overwrite", *WORK,
+    ],
+    "tiles export": ["--layout", "--targets", *WORK],
     "model info": ["--json", "--debug", "--help"],
     "sample": ["--seed", "--size", "--overwrite", *WORK],
     "doctor": ["--json", "--debug", "--help"],
@@ -114,12 +130,20 @@ def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
     from geopix2pix.device import DeviceName
     from geopix2pix.entries import Split
+    from geopix2pix.exporting import ExportLayout, Targets
     from geopix2pix.pairs import Layout
+    from geopix2pix.partition import By
+    from geopix2pix.request import Misaligned, Origin
 
     assert set(options.PRESETS) == set(PRESETS)
     assert set(options.LAYOUTS) == set(get_args(Layout))
     assert set(options.DEVICES) == set(get_args(DeviceName))
     assert set(options.SPLITS) == set(get_args(Split))
+    assert set(options.SPLITS_BY) == set(get_args(By))
+    assert set(options.ORIGINS) == set(get_args(Origin))
+    assert set(options.MISALIGNED) == set(get_args(Misaligned))
+    assert set(options.EXPORT_LAYOUTS) == set(get_args(ExportLayout))
+    assert set(options.EXPORT_TARGETS) == set(get_args(Targets))
 
 
 def test_train_options_are_fields_of_the_configuration() -> None:
@@ -134,7 +158,7 @@ def test_train_options_are_fields_of_the_configuration() -> None:
     }
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["translate", "--help"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["tiles", "build", "--help"]])
 def test_help_loads_neither_torch_nor_rasterio(arguments: Sequence[str]) -> None:
     code = (
         "import sys\n"

@@ -41,7 +41,7 @@ LAYERS = {
         "numpy rasterio shapely pyogrio PIL",
     ),
     "tile-sets": Layer(
-        "registration indexstyle tileindex splits partition tileset layers plan cutting crew completion site building "
+        "registration indexstyle tileindex splits partition tileset layers plan cutting appraisal crew completion site building "
         "inspection contactsheet markup",
         "values pixels rasters web-tiles vectors",
         "numpy rasterio affine filelock shapely pyogrio PIL",
@@ -58,6 +58,7 @@ LAYERS = {
     "data": Layer(
         "pair pairs augmentation configuration dataset", "values pixels rasters model tile-sets", "numpy torch"
     ),
+    "interchange": Layer("importing exporting", "values pixels rasters model tile-sets data", "numpy"),
     "training": Layer(
         "learner run validation outcome training",
         "values pixels rasters networks model data",
@@ -114,9 +115,10 @@ def test_module_imports_only_from_its_layer_and_below(module: str) -> None:
 def test_packages_that_are_imported_are_required() -> None:
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg", encoding="utf-8")
-    required = {line.partition(">")[0] for line in parser["options"]["install_requires"].split()}
+    lines = parser["options"]["install_requires"] + parser["options.extras_require"]["tiles"]
+    required = {line.partition(">")[0] for line in lines.split()}
     imported = {package.replace("_", "-") for layer in LAYERS.values() for package in layer.packages.split()}
-    by_others = dict.fromkeys(("PIL", "torchvision"), "segmentation-models-pytorch") | {"affine": "rasterio"}
+    by_others = {"affine": "rasterio", "PIL": "pillow", "torchvision": "segmentation-models-pytorch"}
     assert {by_others.get(package, package) for package in imported} <= required
 
 

@@ -79,10 +79,11 @@ def test_wheel_holds_two_packages_and_no_more(wheel: Path) -> None:
 def test_wheel_holds_all_files_of_the_packages(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
-    library = {path.name for path in (ROOT / "geopix2pix").iterdir() if path.is_file()}
-    models = {f"models/{path.name}" for path in (ROOT / "geopix2pix" / "models").iterdir() if path.suffix != ".tmp"}
+    inside = ROOT / "geopix2pix"
+    kept = (path.relative_to(inside) for path in inside.rglob("*") if path.is_file() and path.suffix != ".tmp")
+    library = {path.as_posix() for path in kept if "__pycache__" not in path.parts}
     shell = {path.name for path in (ROOT / "cli").glob("*.py")}
-    assert {n.removeprefix("geopix2pix/") for n in names if n.startswith("geopix2pix/")} == library | models
+    assert {n.removeprefix("geopix2pix/") for n in names if n.startswith("geopix2pix/")} == library
     assert {n.removeprefix("geopix2pix_cli/") for n in names if n.startswith("geopix2pix_cli/")} == shell
     assert "py.typed" in library
 

@@ -268,17 +268,17 @@ def placed(folder: Path, *places: tuple[str | None, float, float, float]) -> Pai
 @pytest.mark.parametrize(
     ("place", "low", "high"),
     [
-        (("EPSG:32633", 500_000, 5_800_000, 0.5), 0.5, 0.5),
-        (("EPSG:2263", 980_000, 200_000, 1.0), 0.3048, 0.3048),  # feet
-        (("EPSG:4326", 10, 60, 1e-5), 0.5565, 1.113),
-        (("EPSG:3857", 1_000_000, 8_399_737.89, 1.0), 0.5, 0.5),  # at 60 degrees north
+        (("EPSG:32633", 500_000, 5_800_000, 0.5), 0.5 / 0.9996, 0.5 / 0.9996),  # the scale on the meridian of a zone
+        (("EPSG:2263", 980_000, 200_000, 1.0), 0.304801, 0.304801),  # feet
+        (("EPSG:4326", 10, 60, 1e-5), 0.55800, 1.11412),  # a degree is 55,800 m by 111,412 m there
+        (("EPSG:3857", 1_000_000, 8_399_737.89, 1.0), 0.50042, 0.50126),  # at 60 degrees north
     ],
 )
 def test_the_ground_resolution_is_that_of_the_sources(
     tmp_path: Path, place: tuple[str, float, float, float], low: float, high: float
 ) -> None:
     found = ground_resolution([placed(tmp_path, place)])
-    assert (found.low, found.high) == (pytest.approx(low, rel=2e-3), pytest.approx(high, rel=2e-3))
+    assert (found.low, found.high) == (pytest.approx(low, rel=1e-5), pytest.approx(high, rel=1e-5))
     assert found.basis == "georeference"
 
 
@@ -286,7 +286,9 @@ def test_the_ground_resolution_is_that_of_the_sources(
 def test_the_ground_resolution_covers_all_sources_or_is_unknown(tmp_path: Path) -> None:
     fine, coarse = ("EPSG:32633", 5e5, 58e5, 0.25), ("EPSG:32632", 5e5, 58e5, 2.0)
     sets = [placed(tmp_path / "a", fine), placed(tmp_path / "b", coarse)]
-    assert ground_resolution(sets) == GroundResolution(low=0.25, high=2.0, basis="georeference")
+    found = ground_resolution(sets)
+    assert (found.low, found.high) == (pytest.approx(0.25 / 0.9996, rel=1e-6), pytest.approx(2 / 0.9996, rel=1e-6))
+    assert found.basis == "georeference"
     assert ground_resolution([*sets, placed(tmp_path / "c", fine, (None, 0, 0, 1))]) == GroundResolution()
 
 
