@@ -556,3 +556,38 @@ def test_side_by_side_pictures(palette_model: Path, tmp_path: Path) -> None:
         )
         totals.append(figures_in(found)["total"])
     assert totals[0] == totals[1]
+
+
+def test_a_tile_set_is_judged_by_its_own_splits_and_classes(palette_model: Path, tmp_path: Path) -> None:
+    """Its tiles touch; its labels, not its pictures, say what is true."""
+    from click.testing import CliRunner
+
+    from cli.main import main
+    from geopix2pix.tileset import TileSet
+
+    source, classes = landscape(192, 192)
+    scene = write_raster(tmp_path / "scene.tif", source, photometric="rgb", **PLACE)
+    drawn = write_raster(tmp_path / "map.tif", painted(classes), photometric="rgb", **PLACE)
+    (tmp_path / "palette.json").write_text(json.dumps(COMPLETE))
+    result = CliRunner().invoke(main, [
+        "tiles", "build", "--source", str(scene), "--target", str(drawn), "--palette", str(tmp_path / "palette.json"),
+        "--size", "32", "--block", "32", "--buffer", "0", "--shares", "0.4,0.4,0.2", "--origin", "source",
+        "--workers", "1", "--output", str(tmp_path / "tiles"),
+    ])  # fmt: skip
+    assert result.exit_code == 0, result.output
+    tiles = TileSet.open(tmp_path / "tiles")
+    found = evaluate([palette_model], tmp_path / "tiles", tmp_path / "report", split="all", measure_seams=False)
+    report = json.loads((found / "report.json").read_text())
+    counts = {split: sum(tile.split == split for tile in tiles.tiles) for split in ("train", "validation", "test")}
+    assert all(counts.values())
+    for split, count in counts.items():
+        assert sum(tile["split"] == split for tile in report["tiles"].values()) == count
+    assert len({tile["scene"] for tile in report["tiles"].values()}) < len(report["tiles"])
+    assert {tile["group"] for tile in report["tiles"].values()} == {"scene.tif"}
+    confusion = report["rows"]["tiny 1"]["confusion"]
+    for index, name in enumerate(NAMES):
+        truth = sum(
+            int((classes[row : row + 32, col : col + 32] == index).sum())
+            for row, col in ((t.window.row, t.window.col) for t in tiles.tiles if t.split != "unused")
+        )
+        assert sum(confusion[name].values()) == truth
