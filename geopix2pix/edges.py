@@ -1,7 +1,7 @@
 """Edges of a map, and how many of them lie where they should.
 
 The boundary F-measure of Martin et al. (2004, IEEE PAMI 26(5), section 3), with the tolerance instead of a matching of
-single pixels, as for the classes of a map in Csurka et al. (2013, BMVC, section 3.2).
+single pixels, as for classes in Csurka et al. (2013, BMVC).
 """
 
 from typing import Any

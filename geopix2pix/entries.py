@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from geopix2pix.constant import blocks
 from geopix2pix.dataset import Pictures
-from geopix2pix.errors import ConfigError, OutputError, PairsError
+from geopix2pix.errors import ConfigError, PairsError
 from geopix2pix.model import ModelFile
 from geopix2pix.pair import Pair, PairSet
 from geopix2pix.palette import Palette
@@ -16,29 +16,7 @@ from geopix2pix.progress import Event, Progress
 from geopix2pix.tileset import TileSet, is_tile_set
 
 Split = Literal["train", "validation", "test", "all"]
-REPORT = "report.json"
-"""The file by which a folder is known as a report."""
 NAMED = 3  # unreadable pictures that a message names
-
-
-def check_output(output: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
-    """Nothing, if a report may be written to the folder `output`; only a report is ever replaced.
-
-    Raises:
-        OutputError: it may not; the message says what helps.
-    """
-    if not output.absolute().parent.is_dir():
-        raise OutputError(f"{output}: its parent folder does not exist; create it first")
-    if output.exists() and not output.is_dir():
-        raise OutputError(f"{output}: is a file; name a new folder for the report")
-    if output.is_dir() and any(output.iterdir()):
-        if not overwrite:
-            raise OutputError(f"{output}: is not empty; name a new folder, or allow overwriting")
-        if not (output / REPORT).is_file():
-            raise OutputError(f"{output}: holds something else than a report, which is not replaced; name a new folder")
-    for path in inputs:
-        if path.resolve().is_relative_to(output.resolve()):
-            raise OutputError(f"{output}: holds {path}, which is needed; name another folder for the report")
 
 
 def named(models: Sequence[ModelFile]) -> dict[str, ModelFile]:

@@ -1,18 +1,15 @@
 """How good maps are and where they are wrong: models judged on pairs, through the windows of `translate`."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from geopix2pix.constant import constant_of
 from geopix2pix.contest import Contest, doubts_were_told, engine_facts, largest, play, row, shown
 from geopix2pix.engine import Engine
-from geopix2pix.entries import REPORT, Split, check_output, check_readable, chosen, named, regions_of
-from geopix2pix.errors import GeoPix2PixError, OutputError
+from geopix2pix.entries import Split, check_readable, chosen, named, regions_of
 from geopix2pix.footprints import write_footprints
 from geopix2pix.gallery import Gallery
 from geopix2pix.inception import load_inception
@@ -25,13 +22,12 @@ from geopix2pix.pairs import Layout, open_pairs
 from geopix2pix.perceptual import load_lpips
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.reassembly import WholeScene, reassembled
+from geopix2pix.reportfolder import REPORT, TABLE, check_output, report_folder
 from geopix2pix.scene import SceneScaling
 from geopix2pix.scoreboard import Row, Scoreboard, TileEntry, summary_csv, tiles_csv, to_json
 from geopix2pix.scoretable import table
 from geopix2pix.stability import flatness, middle, seams, train_eval
 from geopix2pix.translation import GPU_BATCH, fitted_grid
-
-TABLE = "report.txt"
 
 
 def evaluate(
@@ -88,10 +84,7 @@ def evaluate(
     for model in entrants.values():
         legend.check(model, opened)
     check_readable(judged_on, legend.palette, progress)
-    with _reported(output), TemporaryDirectory(prefix=f".{output.name}-", dir=output.absolute().parent) as beside:
-        new, room = Path(beside) / "report", Path(beside) / "room"
-        new.mkdir()
-        room.mkdir()
+    with report_folder(output) as (new, room):
         contest = _contest(judged_on, legend, eyes, folder, group, bands, scaling, room)
         for model in entrants.values():  # what does not fit is told before the work, and doubts once
             with shown(contest, largest(contest), model.manifest):
@@ -109,7 +102,6 @@ def evaluate(
         )
         _write(new, board, [pair for _, pair in judged_on])
         progress(Event("report", 1, 1, "reports"))
-        _put(new, output, Path(beside) / "old")
     return output
 
 
@@ -223,35 +215,6 @@ def _write(folder: Path, board: Scoreboard, pairs: Sequence[Pair]) -> None:
     write_footprints(folder / "tiles.gpkg", board, pairs)
 
 
-def _put(new: Path, output: Path, old: Path) -> None:
-    """Give the finished report its name; an older one goes to `old` first, and comes back if that fails."""
-    if not output.exists():
-        new.rename(output)
-        return
-    output.rename(old)
-    try:
-        new.rename(output)
-    except OSError:
-        old.rename(output)
-        raise
-
-
 def _slug(name: str) -> str:
     """A name that any file system takes."""
     return re.sub(r"[^A-Za-z0-9._()-]+", "-", name)
-
-
-@contextmanager
-def _reported(output: Path) -> Iterator[None]:
-    """A context in which a report is made.
-
-    Raises:
-        OutputError: it cannot be written: a full disk, a folder that is closed to us.
-    """
-    try:
-        yield
-    except GeoPix2PixError:
-        raise
-    except OSError as error:
-        found = error.strerror or error
-        raise OutputError(f"{output}: the report cannot be written ({found}); check disk space and rights") from error

@@ -17,8 +17,8 @@ Indices = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
 
 CLOSE = 5.0
-"""Grey levels below which all bands of a pixel must differ to be called accurate (Fu et al. 2019, section 4.3)."""
-BINS = 15  # of confidence, as in Guo et al. (2017, section 4)
+"""Grey levels below which all bands of a pixel must differ to be called accurate (Fu et al. 2019, CVPR)."""
+BINS = 15  # of confidence, as in Guo et al. (2017, ICML)
 FILL = np.float32(127.5)
 """What is seen on both sides where the truth is not known, where a measure looks at a neighbourhood."""
 SSIM_REACH = 5  # pixels around one that its Gaussian window of 11 x 11 sees

@@ -69,7 +69,7 @@ LAYERS = {
     ),
     "evaluation": Layer(
         "legend reassembly constant painting gallery judging errorraster stability scoreboard scoretable contest "
-        "footprints entries scoring",
+        "footprints entries reportfolder scoring",
         "values pixels rasters tile-sets networks measures model data translation",
         "numpy torch rasterio affine shapely pyogrio PIL",
     ),

@@ -492,12 +492,12 @@ def test_progress_counts_to_its_end_and_tells_the_figures(placed: Path, palette_
 def test_a_folder_that_cannot_be_written_is_told(
     placed: Path, palette_model: Path, nothing_left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from geopix2pix import scoring
+    from geopix2pix import reportfolder
 
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(scoring, "_put", full)
+    monkeypatch.setattr(reportfolder, "_put_in_place", full)
     with pytest.raises(OutputError, match=r"the report cannot be written \(No space left on device\)"):
         evaluate([palette_model], placed, nothing_left / "report", measure_seams=False)
 
@@ -591,3 +591,23 @@ def test_a_tile_set_is_judged_by_its_own_splits_and_classes(palette_model: Path,
             for row, col in ((t.window.row, t.window.col) for t in tiles.tiles if t.split != "unused")
         )
         assert sum(confusion[name].values()) == truth
+
+
+def test_a_report_that_gets_no_name_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from geopix2pix.reportfolder import report_folder
+
+    older = tmp_path / "report"
+    older.mkdir()
+    (older / "report.json").write_text("older")
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name == "report" and target == older and path.parent != tmp_path:
+            raise OSError(1, "Operation not permitted")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OutputError, match="Operation not permitted"), report_folder(older) as (new, _):
+        (new / "report.json").write_text("newer")
+    assert (older / "report.json").read_text() == "older"
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
