@@ -101,9 +101,10 @@ def _seam_line(seams: Mapping[str, Any]) -> str:
     if "not_measured" in seams:
         return f"seams were not measured: {seams['not_measured']}"
     found = seams["blended_by_stride"]
+    excess = round(found["gradient_excess"], 3) + 0.0  # not -0.000
     changed = "" if found["changed"] is None else f", {found['changed']:.2%} of the pixels change their class"
     return (
-        f"moving the windows: gradient at seams {found['gradient_excess']:+.3f} levels, 99.9 % of the pixels change by "
+        f"moving the windows: gradient at seams {excess:.3f} levels, 99.9 % of the pixels change by "
         f"at most {found['difference']:.1f} levels{changed}"
     )
 
