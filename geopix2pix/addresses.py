@@ -128,7 +128,7 @@ def host_of(url: str) -> str:
     """The server's name in a URL in lower case, without its port; "" where there is none."""
     scheme = _SCHEME.match(url)
     authority = scheme[2].rpartition("@")[2].lower() if scheme else ""
-    return re.sub(r":\d*$", "", authority)
+    return re.sub(r":\d*$", "", authority).rstrip(".")
 
 
 def _choices(place: str) -> str:

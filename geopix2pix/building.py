@@ -8,15 +8,15 @@ from typing import Any
 from warnings import warn
 
 from geopix2pix import __version__, completion
-from geopix2pix.crew import Job, Shift, lines
+from geopix2pix.alignment import common_offsets, file_of, told, too_far
+from geopix2pix.crew import Job, lines
 from geopix2pix.errors import TileSetWarning
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line
-from geopix2pix.layers import DrawnLayer, WebLayer, describe
+from geopix2pix.layers import DrawnLayer, Layer, WebLayer, describe
 from geopix2pix.partition import SplitRequest, divided, divided_somehow
 from geopix2pix.plan import Plan, planned, reach
 from geopix2pix.progress import Event, Progress, silent
-from geopix2pix.registration import Offset, pooled
 from geopix2pix.request import Request
 from geopix2pix.site import Site
 from geopix2pix.slippy import SlippyView
@@ -25,7 +25,7 @@ from geopix2pix.tileset import TileSet
 from geopix2pix.vectors import prepare
 from geopix2pix.view import View
 
-CONFIDENT = 0.5  # below, an offset says too little: see docs/decisions/008-pairs-that-fit.md
+REACH = 16  # pixels, as far as offsets are sought
 
 
 def build(
@@ -52,12 +52,14 @@ def build(
     """
     with Site(Path(output), overwrite=overwrite) as site, ExitStack() as opened:
         plan = planned(request, site.folder)
-        source = opened.enter_context(closing(plan.source.open(plan.grid)))
+        source = opened.enter_context(closing(_opened(plan.source, plan)))
         site.begin(_header(plan, source))
         _draw_ready(plan, source, progress)
-        target = opened.enter_context(closing(plan.target.open(plan.grid)))
+        target = opened.enter_context(closing(_opened(plan.target, plan)))
         jobs = [Job(*candidate) for candidate in plan.candidates(source, target)]
-        _download(plan, [job.window for job in jobs], progress)
+        for view in (source, target):
+            if isinstance(view, SlippyView):
+                view.prefetch((job.window.padded(REACH) for job in jobs), progress)  # a map may be moved
         found = _aligned(plan, site, _cut(plan, site, jobs, "cut", workers, progress), workers, progress)
         tiles = completion.tiles_of(found, plan.grid)
         tiles = divided(tiles, plan.grid, split) if split else divided_somehow(tiles, plan.grid)
@@ -94,19 +96,16 @@ def _draw_ready(plan: Plan, source: View, progress: Progress) -> None:
             request.vectors,
             Style.load(layer.style),
             plan.grid,
-            reach(source, plan.region).bounds,
+            reach(source, plan.region, plan.grid.crs).bounds,
             layer.prepared,
             layers=request.layers or {},
             progress=progress,
         )
 
 
-def _download(plan: Plan, windows: Sequence[Window], progress: Progress) -> None:
-    """Have the web-map tiles of all windows in the cache, from which the processes that cut read."""
-    for layer in (plan.source, plan.target):
-        if isinstance(layer, WebLayer) and layer.is_remote:
-            with closing(layer.open(plan.grid, plan.request.network)) as view:
-                view.prefetch(windows, progress)
+def _opened(layer: Layer, plan: Plan) -> View:
+    """A layer in this process, which alone talks to servers: those that cut read what it has put into the cache."""
+    return layer.open(plan.grid, plan.request.network) if isinstance(layer, WebLayer) else layer.open(plan.grid)
 
 
 def _cut(plan: Plan, site: Site, jobs: Sequence[Job], stage: str, workers: int, progress: Progress) -> list[Line]:
@@ -124,45 +123,29 @@ def _cut(plan: Plan, site: Site, jobs: Sequence[Job], stage: str, workers: int, 
 
 
 def _aligned(plan: Plan, site: Site, found: list[Line], workers: int, progress: Progress) -> list[Line]:
-    """The lines, with what was asked for done to the pairs that do not lie on top of each other.
-
-    All tiles of one source file share an offset: that of a single tile is often wrong.
-    """
+    """The lines, with what was asked for done to the pairs that do not lie on top of each other."""
     request = plan.request
-    offsets = _offsets(found)
-    off = {origin: shift for origin, shift in offsets.items() if max(map(abs, shift)) > request.max_offset}
-    if not off:
+    shifts = too_far(common_offsets(found), request.max_offset)
+    if not shifts:
         return found
-    told = ", ".join(f"{origin} by {cols:.1f}, {rows:.1f} pixels" for origin, (cols, rows) in sorted(off.items())[:3])
-    warn(
-        f"the target lies beside the source, to the right and down: {told}"
-        + {"keep": "; give --misaligned shift or reject", "shift": "; it was moved", "reject": "; rejected"}[
-            request.misaligned
-        ],
-        TileSetWarning,
-        stacklevel=3,
-    )
-    if request.misaligned == "keep":
-        return found
-    moved = [line for line in found if line.get("origin") in off]
-    if request.misaligned == "reject":
-        return [
-            {"name": line["name"], "window": line["window"], "skipped": "misaligned"} if line in moved else line
-            for line in found
-        ]
-    jobs = [Job(line["name"], line["window"], off[line["origin"]]) for line in moved]
-    again = {line["name"]: line for line in _cut(plan, site, jobs, "shift", workers, progress)}
-    return [again.get(line["name"], line) for line in found]
+    done = {"keep": "give --misaligned shift or reject", "shift": "it is moved", "reject": "these tiles are left out"}
+    warn(f"{told(shifts)}; {done[request.misaligned]}", TileSetWarning, stacklevel=3)
+    off = {line["name"]: shifts[file_of(line)] for line in found if "skipped" not in line and file_of(line) in shifts}
+    match request.misaligned:
+        case "keep":
+            return found
+        case "reject":
+            skipped = {"skipped": "misaligned"}
+            return [_only(line, "name", "window") | skipped if line["name"] in off else line for line in found]
+        case "shift":
+            moved = [line for line in found if line["name"] in off]
+            jobs = [Job(line["name"], Window(*line["window"]), off[line["name"]]) for line in moved]
+            again = {line["name"]: line for line in _cut(plan, site, jobs, "shift", workers, progress)}
+            return [again.get(line["name"], line) for line in found]
 
 
-def _offsets(found: Sequence[Line]) -> dict[str, Shift]:
-    """The common offset of the tiles of each source file, where it is confident."""
-    by_origin: dict[str, list[Offset]] = {}
-    for line in found:
-        if "skipped" not in line:
-            by_origin.setdefault(line["origin"], []).append(Offset(*line["offset"]))
-    common = {origin: pooled(offsets) for origin, offsets in by_origin.items()}
-    return {origin: (o.cols, o.rows) for origin, o in common.items() if o.confidence >= CONFIDENT}
+def _only(line: Line, *fields: str) -> Line:
+    return {field: line[field] for field in fields}
 
 
 def _attributions(plan: Plan, *views: View) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from rasterio.features import rasterize
+from shapely import Polygon
 
 from geopix2pix.gdal import environment
 from geopix2pix.grid import Window
@@ -19,6 +20,8 @@ from geopix2pix.palette import RGB
 SAMPLES = 4  # along each side of a pixel
 LATTICE = 4096  # points along the side of a pixel: areas are moved to them, which makes shifts by whole pixels exact
 LEVEL = 256  # parts of a grey level in which colours are kept until samples are averaged
+
+MANY = 1000  # points of an area from which on it pays to leave out those that are far away
 
 Geometries = npt.NDArray[Any]
 
@@ -74,11 +77,39 @@ def burn(areas: Geometries, values: Sequence[int], window: Window, raster: npt.N
     origin = np.array([window.col, window.row]) * LATTICE
     areas = shapely.transform(areas, lambda points: (np.rint(points * LATTICE) - origin) * (scale / LATTICE))
     left, top, right, bottom = shapely.bounds(areas).reshape(-1, 4).T  # not numbers where an area is empty
-    near = (right >= 0) & (left <= raster.shape[1]) & (bottom >= 0) & (top <= raster.shape[0])
-    shapes = [(area, value) for area, value, is_near in zip(areas, values, near, strict=True) if is_near]
+    rows, cols = raster.shape
+    near = (right >= 0) & (left <= cols) & (bottom >= 0) & (top <= rows)
+    shapes = [
+        (_seen(area, rows, cols), value) for area, value, is_near in zip(areas, values, near, strict=True) if is_near
+    ]
     if shapes:
         with environment():
             rasterize(shapes, out=raster)
+
+
+def _seen(area: Any, rows: int, cols: int) -> Any:
+    """An area that is the same within a raster, with fewer points outside of it if it has many.
+
+    A point that lies on the same side of the raster as the points before and after it is left out: what that adds to
+    the area or takes from it lies on that side too, and no edge that is seen becomes another one.
+    """
+    if shapely.get_num_coordinates(area) <= MANY:
+        return area
+    polygons = []
+    for polygon in shapely.get_parts(area):
+        rings = [_seen_ring(ring, rows, cols) for ring in shapely.get_rings(polygon)]
+        polygons.append(Polygon(rings[0], rings[1:]))
+    return shapely.multipolygons(polygons)
+
+
+def _seen_ring(ring: Any, rows: int, cols: int) -> Any:
+    points = shapely.get_coordinates(ring)
+    x, y = points.T
+    side = np.select([x < 0, x > cols, y < 0, y > rows], [1, 2, 3, 4], 0)
+    kept = np.ones(len(points), bool)  # the ends stay, which are one point
+    kept[1:-1] = (side[1:-1] == 0) | (side[1:-1] != side[:-2]) | (side[1:-1] != side[2:])
+    kept[1:3] = True  # a ring has four points at least
+    return shapely.linearrings(points[kept])
 
 
 def _mixed(below: tuple[int, ...], red: int, green: int, blue: int, opacity: int) -> tuple[int, ...]:

@@ -89,7 +89,7 @@ def described(
     if not tiles:
         skipped = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items())) or "none was found"
         raise TileSetError(
-            f"{folder.name}: no tile is worth keeping ({skipped}); check the layers over each other, or lower --coverage"
+            f"no tile is worth keeping ({skipped}); look at the layers over each other, or lower the coverage asked for"
         )
     palette = labels.stored(layout.palette) if layout.palette else None
     target = () if palette else _statistics(folder, "target", tiles, len(layout.target[0]))

@@ -22,6 +22,7 @@ MAX_REDIRECTS = 3
 ABSENT = (204, 404, 410)
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # answers of servers that may do better a little later
 CHUNK = 2**16  # bytes
+MAX_WORDS = 300  # characters of what is told of an answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +56,12 @@ class Network:
 
     def __post_init__(self) -> None:
         least = {"parallel": 1, "retries": 0, "failures": 1, "max_bytes": 1}
-        times = ("connect", "read", "total", "pause", "longest_pause")
-        right = all(getattr(self, name) >= value for name, value in least.items()) and self.parallel <= MAX_PARALLEL
-        if not right or not all(0 < getattr(self, name) < float("inf") for name in times):
-            limits = f"1 to {MAX_PARALLEL} requests at once, 0 or more retries, and all else above 0"
-            raise ConfigError(f"a download has {limits}; found {masked(str(self))}")
+        for name in (*least, "connect", "read", "total", "pause", "longest_pause"):
+            value = getattr(self, name)
+            right = value >= least[name] if name in least else 0 < value < float("inf")
+            if not right or (name == "parallel" and value > MAX_PARALLEL):
+                laws = f"1 to {MAX_PARALLEL} requests at once, 0 or more retries, and all else above 0"
+                raise ConfigError(f"{name} of a download is {value}, but it has {laws}")
 
 
 class FinalError(DownloadError):
@@ -110,7 +112,7 @@ class Server:
                 self._end(_told(url, found, "go on later"))
                 raise FinalError(self._why)
             if failure.wait:
-                self._silent_until = monotonic() + failure.wait
+                self._silent_until = max(self._silent_until, monotonic() + failure.wait)
             elif attempt < network.retries:
                 self._wait(network.pause * 2**attempt)
         raise DownloadError(_told(url, f"{failure} ({network.retries + 1} attempts)", "try again later"))
@@ -160,10 +162,11 @@ class Server:
     def _body(self, response: "BaseHTTPResponse", url: str, deadline: float) -> bytes:
         """What a server sends, as it sends it."""
         body, limit = bytearray(), self._network.max_bytes
-        announced = response.headers.get("content-length", "")
+        length = response.headers.get("content-length", "")
+        announced = float(length) if re.fullmatch("[0-9]+", length) else 0.0
         while chunk := response.read1(CHUNK, decode_content=False):
             body += chunk
-            if len(body) > limit or (announced.isdigit() and int(announced) > limit):
+            if len(body) > limit or announced > limit:
                 raise DownloadError(
                     _told(url, f"sends more than {limit} bytes", "no tile is that large; check the URL")
                 )
@@ -239,4 +242,6 @@ def _joined(url: str, location: str) -> str:
 
 
 def _told(url: str, found: str, remedy: str) -> str:
-    return f"{masked(url)}: {masked(found)}; {remedy}"
+    """What happened, in one line: a server says what it likes."""
+    words = "".join(letter if letter.isprintable() else " " for letter in masked(found))
+    return f"{masked(url)}: {words[:MAX_WORDS]}; {remedy}"

@@ -15,9 +15,9 @@ from geopix2pix.errors import VectorError
 from geopix2pix.evaluation import Feature
 from geopix2pix.geogrid import Bounds, GeoGrid
 from geopix2pix.grid import Window
+from geopix2pix.gridshapes import around, in_pixels, pixel_sizes, scaled
 from geopix2pix.paint import Ink, Pen
 from geopix2pix.palette import RGB
-from geopix2pix.pixels import around, in_pixels, pixel_sizes, scaled
 from geopix2pix.prepared import Prepared, Rows, near_rows
 from geopix2pix.raster import Patch
 from geopix2pix.strokes import strokes

@@ -12,12 +12,11 @@ from rasterio.crs import CRS
 
 from geopix2pix import records
 from geopix2pix.gdal import environment
-from geopix2pix.registration import Offset, pooled
+from geopix2pix.registration import CONFIDENT, Offset, pooled
 from geopix2pix.splits import shares_by_split
 from geopix2pix.tileindex import Split, Tile
 from geopix2pix.tileset import BandStatistics, TileSet
 
-CONFIDENT = 0.5  # offsets that are less likely to be right are not counted: wrong ones are long
 MAX_OFFSET = 2.0  # pixels; where the set does not say which offsets are too long
 WORST = 10  # tiles that are named
 OFFSET_EDGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, math.inf)

@@ -137,7 +137,8 @@ def describe(layer: Layer) -> dict[str, Any]:
         case RasterLayer():
             return {"files": [path.name for path in layer.paths], "kernel": layer.kernel}
         case WebLayer():
-            name = Path(layer.template).name if not layer.is_remote else Address.parse(layer.template).label
+            is_archive = layer.template.lower().endswith(WEB_SUFFIXES)
+            name = Path(layer.template).name if is_archive else Address.parse(layer.template).label
             return {"web tiles": name, "zoom": layer.zoom, "kernel": layer.kernel}
         case DrawnLayer():
             return {"style": layer.style.name}

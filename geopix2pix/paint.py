@@ -1,6 +1,7 @@
 """Paint: the properties of style layers that are drawn, and what a feature is drawn with."""
 
 import math
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -98,7 +99,7 @@ def mistakes(kind: Kind, name: str, expression: Expression) -> Iterator[str]:
         return
     for constant in [dashes(expression)] if values == "dashes" else constants(expression):
         if not _fits(values, constant):
-            yield f"needs {NEEDS[values]}, found {constant!r}"
+            yield f"needs {NEEDS[values]}, found {reprlib.repr(constant)}"
 
 
 def dashes(expression: Expression) -> Any:
@@ -117,13 +118,13 @@ def ink(kind: Kind, paint: Mapping[str, Expression], feature: Feature, where: st
         expression = paint[name]
         try:
             found = evaluate(expression, feature)
-            why = "" if _fits(PAINT[kind][name][0], found) else f"it is {found!r}"
+            why = "" if _fits(PAINT[kind][name][0], found) else f"it is {reprlib.repr(found)}"
         except NoValueError as error:
             found, why = None, str(error)
         if why:
             raise StyleError(
                 f"{where}: `{name}` needs {NEEDS[PAINT[kind][name][0]]}; for a feature with "
-                f"{dict(feature.properties)} {why}; give the expression a fallback"
+                f"{reprlib.repr(dict(feature.properties))} {why}; give the expression a fallback"
             )
         return found
 

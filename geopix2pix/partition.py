@@ -14,10 +14,10 @@ import shapely
 from geopix2pix.errors import ConfigError, TileSetError, TileSetWarning
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.ground import pixel_sides
-from geopix2pix.regions import load_zones
 from geopix2pix.splits import by_blocks, by_files, by_polygons, shares_by_split, shifted
 from geopix2pix.tileindex import Split, Tile
 from geopix2pix.tileset import TileSet
+from geopix2pix.zones import load_zones
 
 By = Literal["blocks", "polygons", "files"]
 ENOUGH_BLOCKS = 20  # so that a tenth of the tiles can be met, and blocks be exchanged for better class shares

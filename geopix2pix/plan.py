@@ -19,8 +19,9 @@ from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
 from geopix2pix.ground import metric_crs, name, pixel_sides
 from geopix2pix.layers import DrawnLayer, Layer, Place, RasterLayer, WebLayer, is_web, place_of, raster_paths
+from geopix2pix.outline import footprint
 from geopix2pix.palette import Palette
-from geopix2pix.regions import bounds_region, load_region
+from geopix2pix.regions import bounds_region, check_overlap, load_region
 from geopix2pix.request import Request
 from geopix2pix.style import Style
 from geopix2pix.view import View
@@ -62,7 +63,8 @@ class Plan:
         Tiles are numbered from the origin of the grid, so that neighbouring builds share them.
 
         Raises:
-            TileSetError: source, target and region have no place in common, or it has too many tiles.
+            TileSetError: source and target have no place in common, or it has too many tiles.
+            RegionError: the region lies elsewhere.
         """
         area = self._area(source, target)
         columns = self._numbers(area.col, area.right)
@@ -84,7 +86,7 @@ class Plan:
 
     def _area(self, source: View, target: View) -> Window:
         """The smallest window with all that both sides and the region have in common."""
-        sides = [reach(view, None) for view in (source, target)]
+        sides = [reach(view, None, self.grid.crs) for view in (source, target)]
         common = shapely.intersection(*sides)
         if common.is_empty:
             raise TileSetError(
@@ -92,10 +94,8 @@ class Plan:
                 f"{_told(sides[1])} ({name(self.grid.crs)}); check their CRS, or give the right files"
             )
         if self.region is not None:
-            reach(source, self.region)
+            check_overlap(self.region, common, self.grid.crs)
             common = shapely.intersection(common, self.region)
-            if common.is_empty:
-                raise TileSetError(f"the region lies in {_told(self.region)}, where source and target do not overlap")
         return self.grid.window(common.bounds)
 
     def _in_region(self, window: Window) -> bool:
@@ -144,27 +144,29 @@ def _target(
     layer = _layer(request.targets, request, folder, "nearest" if palette else GOOD, None)
     if isinstance(layer, WebLayer):
         with closing(source.open(grid)) as view:
-            layer = replace(layer, bounds=reach(view, region).bounds)
+            layer = replace(layer, bounds=reach(view, region, grid.crs).bounds)
     return palette, layer
 
 
-def reach(view: View, region: shapely.Geometry | None) -> shapely.Geometry:
-    """Where a view and a region have something in common, as far as the view tells without looking at pixels."""
+def reach(view: View, region: shapely.Geometry | None, crs: CRS) -> shapely.Geometry:
+    """Where a view and a region, both in `crs`, overlap, as far as the view tells without looking at pixels.
+
+    Raises:
+        RegionError: nowhere.
+    """
     area = shapely.union_all([shapely.box(*bounds) for bounds in view.extents()])
     if region is None:
         return area
-    common = shapely.intersection(area, region)
-    if common.is_empty:
-        raise TileSetError(
-            f"the region lies in {_told(region)}, outside the data in {_told(area)}; check its CRS and the order of "
-            "its coordinates"
-        )
-    return common
+    check_overlap(region, area, crs)
+    return shapely.intersection(area, region)
 
 
 def _region(request: Request, crs: CRS) -> shapely.Geometry | None:
     if request.region is not None:
         return load_region(request.region, crs)
+    if request.footprint:
+        paths = raster_paths(request.sources)
+        return footprint(paths, crs, bands=request.bands, expand_colors=request.bands is None)
     if request.bounds is not None:
         return bounds_region(request.bounds, _crs(request.crs) if request.crs else crs, crs)
     return None

@@ -45,7 +45,7 @@ class Pyramid(Protocol):
         """The zoom levels that may have tiles, ascending."""
 
     def first(self, zoom: int) -> mercantile.Tile | None:
-        """Some tile of a zoom level, always the same one; None where none is known."""
+        """Some tile of a zoom level; None where none is known."""
 
     def blocks(self, zoom: int) -> list[Window]:
         """Rectangles of tile numbers outside of which there are no tiles; none where that is not known."""
@@ -83,7 +83,7 @@ class TileFolder:
         return tuple(zoom for zoom in range(MAX_ZOOM + 1) if any(True for _ in self._address.files(zoom)))
 
     def first(self, zoom: int) -> mercantile.Tile | None:
-        return min(self._address.files(zoom), default=None)
+        return next(self._address.files(zoom), None)
 
     def blocks(self, zoom: int) -> list[Window]:
         return blocks(zoom, ((tile.x, tile.y) for tile in self._address.files(zoom)))

@@ -9,6 +9,7 @@ from typing import Literal
 from geopix2pix.download import Network
 from geopix2pix.errors import ConfigError
 from geopix2pix.geogrid import Bounds
+from geopix2pix.layers import is_web
 
 Misaligned = Literal["keep", "reject", "shift"]
 Origin = Literal["crs", "source"]
@@ -34,6 +35,8 @@ class Request:
     region: Path | None = None
     bounds: Bounds | None = None
     """Left, bottom, right and top in the CRS of the grid."""
+    footprint: bool = False
+    """Whether the outline of the source's valid pixels is the region."""
     crs: str | None = None
     """Of the grid; that of the source by default, unless it is in degrees."""
     resolution: float | None = None
@@ -80,6 +83,11 @@ def _laws(r: Request) -> list[tuple[str, bool, str]]:
         ("coverage", 0 < r.coverage <= 1, "a share above 0, at most 1"),
         ("resolution", r.resolution is None or 0 < r.resolution < math.inf, "above 0"),
         ("tolerance", r.tolerance is None or 0 <= r.tolerance <= 442, "0 to 442 levels of RGB"),
-        ("region", not (r.region and r.bounds), "absent where bounds are given"),
+        (
+            "region",
+            bool(r.region) + bool(r.bounds) + r.footprint <= 1,
+            "absent where bounds or footprint are given",
+        ),
+        ("footprint", not (r.footprint and any(map(is_web, r.sources))), "for raster files alone"),
         ("max_offset", 0 < r.max_offset < 16, "above 0 and below 16 pixels, which is how far offsets are sought"),
     ]

@@ -22,7 +22,7 @@ class Site:
     """The folder OUT.part beside a tile set OUT, with a journal; a context manager.
 
     A build that was stopped, killed or that failed goes on with its finished tiles when it is started again with an
-    equal header. Nothing stays of one that had not finished a tile.
+    equal header; what servers sent, in the `cache`, is good for any build. Without either nothing stays.
     """
 
     def __init__(self, output: Path, *, overwrite: bool = False) -> None:
@@ -34,6 +34,7 @@ class Site:
         self.output, self._overwrite = output, overwrite
         self.folder = output.with_name(f"{output.name}.part")
         self.tiles = self.folder / "set"
+        self.cache = self.folder / "cache"
         self._old = self.folder / "old"
         self._journal = self.folder / "journal.jsonl"
         self._lock = FileLock(self.folder / "lock")
@@ -54,7 +55,7 @@ class Site:
                 self._resume(found[1:])
             else:
                 for path in self.folder.iterdir():
-                    if path not in (self._old, self.folder / "lock"):
+                    if path not in (self._old, self.cache, self.folder / "lock"):
                         _remove(path)
                 start_journal(self._journal, [header])
             for side in SIDES:
@@ -88,7 +89,7 @@ class Site:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if any(self._finished.values()):
+        if any(self._finished.values()) or any(path.is_file() for path in self.cache.rglob("*")):
             self._lock.release()
         else:
             self._remove()
@@ -98,7 +99,8 @@ class Site:
         if not output.absolute().parent.is_dir():
             raise OutputError(f"{output}: the folder {output.absolute().parent} does not exist; create it first")
         self.folder.mkdir(exist_ok=True)
-        strange = [path.name for path in self.folder.iterdir() if path.name not in ("lock", "old", "journal.new")]
+        own = ("lock", "old", "cache", "journal.new")
+        strange = [path.name for path in self.folder.iterdir() if path.name not in own]
         if strange and not self._journal.exists():
             raise OutputError(f"{self.folder}: is needed for the build, but holds other files; move them away")
         try:

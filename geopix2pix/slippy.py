@@ -1,7 +1,6 @@
 """SlippyView: the tiles of a web map as they show on one grid."""
 
 import math
-import warnings
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from geopix2pix.addresses import masked
 from geopix2pix.download import Network
-from geopix2pix.errors import ConfigError, DownloadError, SceneError, TileSetWarning
+from geopix2pix.errors import ConfigError, DownloadError, SceneError
 from geopix2pix.fill import FILL_RADIUS
 from geopix2pix.geogrid import Bounds, GeoGrid
 from geopix2pix.grid import Window
@@ -21,7 +20,7 @@ from geopix2pix.prefetch import Fetched, fill
 from geopix2pix.progress import Progress, silent
 from geopix2pix.pyramids import TileCache
 from geopix2pix.raster import Patch
-from geopix2pix.terms import reminder
+from geopix2pix.terms import remind
 from geopix2pix.tilelevel import CRS_OF_TILES, Level, chosen, fitting, fixed, open_pyramid, point_in
 from geopix2pix.tilepicture import NAMES
 from geopix2pix.tilepixels import MEMORY, TilePixels
@@ -76,7 +75,7 @@ class SlippyView(View):
         try:
             self.attribution = masked(attribution) or self._pyramid.attribution
             if isinstance(self._pyramid, TileCache) and network is not None:
-                warnings.warn(reminder(self._pyramid.address, self.attribution), TileSetWarning, stacklevel=2)
+                remind(self._pyramid.address, self.attribution)
             self.level = self._chosen(zoom)
         except BaseException:
             self.close()
@@ -194,7 +193,7 @@ class SlippyView(View):
             there = self.level.grid.window(self._grid.bounds_in(CRS_OF_TILES, window))
         except SceneError:  # where web maps do not reach
             return Window(0, 0, 0, 0)
-        stretch = max(there.width, there.height, 1) / min(window.width, window.height)
+        stretch = max(there.width, there.height) / max(min(window.width, window.height), 1)
         return there.padded(margin + math.ceil(reach(self._kernel, max(stretch, 1.0))))
 
     def _shown(self, window: Window) -> Patch:

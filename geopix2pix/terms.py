@@ -1,7 +1,10 @@
 """What providers of web-map tiles say of downloading them, as far as it is known; docs/web-tiles.md has the sources."""
 
+from functools import lru_cache
+from warnings import warn
+
 from geopix2pix.addresses import Address
-from geopix2pix.errors import ConfigError
+from geopix2pix.errors import ConfigError, TileSetWarning
 
 REFUSED = {
     "tile.openstreetmap.org": "the servers of OpenStreetMap run on donations, and their policy prohibits downloading "
@@ -39,8 +42,9 @@ def check(host: str, name: str) -> None:
         raise ConfigError(f"{name}: tiles are not fetched from {host}: {rule}")
 
 
-def reminder(address: Address, attribution: str) -> str:
-    """What a user should know who downloads tiles."""
+@lru_cache
+def remind(address: Address, attribution: str) -> None:
+    """Tell, once in a process, what a user should know who downloads tiles: a TileSetWarning."""
     rule = _rule(address.host, FORBIDDING)
     known = (
         f"{rule}: go on only if you have an agreement that allows it"
@@ -48,7 +52,8 @@ def reminder(address: Address, attribution: str) -> str:
         else ("check its terms of use, since many providers forbid bulk downloads or training on their tiles")
     )
     credit = "its attribution is recorded" if attribution else "give --attribution to record whom to name"
-    return f"{address.name}: you are downloading from {address.host}; {known}; {credit}"
+    told = f"{address.name}: you are downloading from {address.host}; {known}; {credit}"
+    warn(told, TileSetWarning, stacklevel=3)
 
 
 def _rule(host: str, rules: dict[str, str]) -> str | None:

@@ -35,6 +35,7 @@ SETTINGS = {
 PROGRAM = b"gdal_streamed_alg"  # JSON that is a recipe of GDAL commands, which opening would run
 HEAD = 2**16  # bytes that are looked at before a file is opened
 PIECE = 20_000  # features in memory at a time
+PARSED_PIECE = 100_000  # of GeoJSON, which GDAL parses from the beginning for each piece
 
 
 class Piece(NamedTuple):
@@ -53,8 +54,8 @@ class VectorLayer:
     path: Path
     name: str
     """By which it is asked for: its name in a GeoPackage, elsewhere that of the file without its ending."""
-    stored: str
-    """Its name in the file."""
+    stored: str | None
+    """Its name in the file; None for the only layer of GeoJSON."""
     crs_text: str | None
     fields: tuple[str, ...]
     driver: str
@@ -92,8 +93,9 @@ class VectorLayer:
             )[1]
         if self.driver != "GeoJSON":  # whose numbers may be any; those of others tell the order in the file
             found = np.sort(found)
-        for start in range(0, len(found), PIECE):
-            ids = found[start : start + PIECE]
+        size = PARSED_PIECE if self.driver == "GeoJSON" else PIECE
+        for start in range(0, len(found), size):
+            ids = found[start : start + size]
             at = {"fids": ids} if self.random else {"bbox": bounds, "skip_features": start, "max_features": len(ids)}
             with guarded(self.path, f"read layer {self.name!r}"):
                 meta, _, geometries, values = pyogrio.raw.read(
@@ -111,9 +113,10 @@ def vector_layers(path: Path) -> tuple[VectorLayer, ...]:
     """
     driver = _driver(path)
     with guarded(path, "open it as vectors"):
-        stored = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
+        layers = [(None, "")] if driver == "GeoJSON" else pyogrio.list_layers(path)  # opening GeoJSON takes its time
+        stored = [name for name, kind in layers if kind is not None]
         infos = [pyogrio.read_info(path, layer=name) for name in stored]
-    if not infos:
+    if not any(info["geometry_type"] for info in infos):
         raise VectorError(f"{path}: layers with geometry are needed, found none; check what the file is")
     if wrong := {info["driver"] for info in infos} - {driver}:
         raise VectorError(f"{path}: {driver} was expected, found {', '.join(sorted(wrong))}; convert it with ogr2ogr")
@@ -170,11 +173,10 @@ def _driver(path: Path) -> str:
     return driver
 
 
-def _layer(path: Path, stored: str, info: dict[str, Any]) -> VectorLayer:
-    name = stored if info["driver"] == "GPKG" else path.stem
+def _layer(path: Path, stored: str | None, info: dict[str, Any]) -> VectorLayer:
     return VectorLayer(
         path=path,
-        name=name,
+        name=stored if stored is not None and info["driver"] == "GPKG" else path.stem,
         stored=stored,
         crs_text=info["crs"],
         fields=tuple(info["fields"]),

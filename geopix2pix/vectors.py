@@ -18,10 +18,10 @@ from geopix2pix.evaluation import Feature
 from geopix2pix.gdal import environment
 from geopix2pix.geogrid import Bounds, GeoGrid
 from geopix2pix.grid import Window
+from geopix2pix.gridshapes import around, in_pixels, pixel_sizes
 from geopix2pix.ground import name
 from geopix2pix.mending import Mended, kinds, mended
 from geopix2pix.paint import Ink
-from geopix2pix.pixels import around, in_pixels, pixel_sizes
 from geopix2pix.prepared import Count, Prepared, Rows, Writer, written
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.style import DRAWS, Style, StyleLayer

@@ -16,9 +16,9 @@ from geopix2pix.building import build
 from geopix2pix.errors import (
     Cancelled,
     ConfigError,
-    GeoPix2PixError,
     OutputError,
     RasterError,
+    RegionError,
     SceneError,
     TileSetError,
     TileSetWarning,
@@ -202,6 +202,17 @@ def test_bounds_are_a_region(tmp_path):
     np.testing.assert_array_equal(covered > 0, expected)
 
 
+def test_the_footprint_is_the_outline_of_the_valid_pixels(tmp_path):
+    """What is valid is known, whatever its shape; the corner without data is not looked at."""
+    valid = np.tri(128, 128, dtype=bool)
+    source, _ = write_sides(tmp_path, 128, 128)
+    write_raster(tmp_path / "source.tif", source, mask=valid, **place())
+    tiles = built(tmp_path, footprint=True, coverage=0.01)
+    _, covered = mosaic(tiles, "source", place()["transform"], 128, 128)
+    np.testing.assert_array_equal(covered > 0, valid)
+    assert sum(tiles.about.counts.values()) < 16 == sum(built(tmp_path, "all").about.counts.values())
+
+
 def test_maps_of_classes_come_with_labels_that_training_reads(tmp_path):
     write_raster(tmp_path / "source.tif", noise(64, 64), **place())
     classes = np.random.default_rng(3).integers(0, 2, (64, 64))
@@ -258,7 +269,8 @@ def test_copies_and_constant_tiles_are_found(tmp_path):
         ({"resolution": -1.0}, ConfigError, "resolution"),
         ({"sources": ("nowhere/*.tif",)}, ConfigError, "matches no file"),
         ({"sources": ("nowhere.tif",)}, RasterError, "nowhere.tif"),
-        ({"bounds": (0.0, 0.0, 10.0, 10.0)}, GeoPix2PixError, "outside the data"),
+        ({"bounds": (0.0, 0.0, 10.0, 10.0)}, RegionError, "the data at 500000"),
+        ({"footprint": True, "bounds": (0.0, 0.0, 10.0, 10.0)}, ConfigError, "region"),
         ({"resolution": 1e-7}, TileSetError, "more than"),
     ],
 )

@@ -38,7 +38,7 @@ OPTIONS = {
     ],
     "tiles build": [
         "--source", "--target", "--vectors", "--style", "--layer", "--palette", "--knows", "--tolerance", "--region",
-        "--bounds", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy", "--attribution",
+        "--bounds", "--footprint", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy", "--attribution",
         "--bands", "--size", "--overlap", "--coverage", "--misaligned", "--max-offset", *SPLIT, "--workers", "--output",
         "--overwrite", *WORK,
     ],

@@ -13,7 +13,7 @@ from geopix2pix.geogrid import Bounds, GeoGrid
 from geopix2pix.ground import name, pixel_sides
 from geopix2pix.style import StyleLayer
 
-CELL = 1024  # pixels of a square in which a metre is taken for equally long everywhere
+CELL = 4096  # pixels of a square in which a metre is taken for equally long everywhere
 
 Geometries = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -42,14 +42,15 @@ def pixel_sizes(grid: GeoGrid, layer: StyleLayer, shapes: Geometries) -> Floats:
     if layer.units == "pixels":
         return np.ones((len(shapes), 2))
     bounds = shapely.bounds(shapes).reshape(-1, 4)
-    cells = np.floor((bounds[:, :2] + bounds[:, 2:]) / 2 / CELL).astype(int)
-    sizes = [_ground(grid, col, row) for col, row in cells.tolist()]
+    cells, of = np.unique(np.floor((bounds[:, :2] + bounds[:, 2:]) / 2 / CELL), axis=0, return_inverse=True)
+    sizes = [_ground(grid, int(col), int(row)) for col, row in cells.tolist()]
     if None in sizes:
         raise StyleError(
             f"style layer {layer.id!r}: widths in metres need a grid whose reference system tells lengths, found "
             f"{name(grid.crs)}; give them in pixels"
         )
-    return np.array(sizes, float).reshape(-1, 2)
+    found: Floats = np.array(sizes, float).reshape(-1, 2)[of.ravel()]
+    return found
 
 
 def scaled(geometries: Geometries, factors: Floats) -> Geometries:
