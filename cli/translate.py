@@ -9,11 +9,6 @@ from . import options
 from .report import Report
 
 
-def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> Any:
-    read = options.numbers(float, "model, scene or LOW,HIGH", count=2)
-    return value if value in ("model", "scene") else read(context, parameter, value)
-
-
 @click.command()
 @click.argument("scene", type=options.FILE)
 @click.argument("out", type=options.FILE)
@@ -30,16 +25,8 @@ def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> 
 )
 @click.option("--window", type=click.IntRange(min=1), help="Side of a window in pixels; the default is the model's.")
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels shared by neighbouring windows, likewise.")
-@click.option("--bands", callback=options.numbers(int, "1,2,3"), help="The bands that the model reads, such as 3,2,1.")
-@click.option(
-    "--scaling",
-    callback=_scaling,
-    metavar="model|scene|LOW,HIGH",
-    default="model",
-    show_default=True,
-    help="How the scene's values become what the model saw: as it says itself, between the scene's own 2nd and "
-    "98th percentile, or between two values.",
-)
+@options.bands
+@options.scaling
 @options.threads
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger scenes.")
 @click.option("--seam-report", type=options.FILE, help="Measure the seams of this scene and write them as JSON.")

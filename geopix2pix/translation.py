@@ -79,7 +79,7 @@ def translate(
     check_engine(loaded, engine, window)
     manifest = loaded.manifest
     with open_scene(source, manifest, bands, max_pixels) as reader:
-        grid = _fitted_grid(reader, manifest, window, overlap)
+        grid = fitted_grid(reader.width, reader.height, manifest, window, overlap)
         chosen_scaling = scene_scaling(reader, manifest, scaling)
         warn_of_doubts(reader, manifest)
 
@@ -120,7 +120,14 @@ def finished(values: npt.NDArray[np.float32], manifest: Manifest) -> npt.NDArray
     return target.scaling.backward(values, target.dtype)
 
 
-def _fitted_grid(reader: RasterReader, manifest: Manifest, window: int | None, overlap: int | None) -> WindowGrid:
+def fitted_grid(
+    width: int, height: int, manifest: Manifest, window: int | None = None, overlap: int | None = None
+) -> WindowGrid:
+    """The windows over a scene of this size, by default those that the model asks for.
+
+    Raises:
+        ConfigError: the model cannot work in windows of this side or overlap.
+    """
     stride = manifest.total_stride
     side = manifest.window if window is None else window
     if side <= 0 or side % min(stride, manifest.window):
@@ -130,7 +137,7 @@ def _fitted_grid(reader: RasterReader, manifest: Manifest, window: int | None, o
     if overlap is None:
         unit = alignment(side, stride)
         overlap = side - max(-(-(side - min(manifest.overlap, side // 2)) // unit), 1) * unit
-    return WindowGrid.fitted(reader.width, reader.height, window=side, overlap=overlap, stride=stride)
+    return WindowGrid.fitted(width, height, window=side, overlap=overlap, stride=stride)
 
 
 def _output_spec(reader: RasterReader, manifest: Manifest, settings: dict[str, Any]) -> OutputSpec:

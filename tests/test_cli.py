@@ -32,6 +32,10 @@ OPTIONS = {
         "--l1-weight", "--class-weight", "--encoder", "--norm", "--encoder-weights",
         "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
     ],
+    "evaluate": [
+        "--output", "--split", "--layout", "--palette", "--validation", "--group", "--bands", "--scaling",
+        "--inception", "--lpips", "--seams", "--device", "--batch", "--threads", "--overwrite", *WORK,
+    ],
     "tiles build": [
         "--source", "--target", "--vectors", "--style", "--layer", "--palette", "--knows", "--tolerance", "--region",
         "--bounds", "--footprint", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy",
@@ -127,6 +131,7 @@ def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
     from geopix2pix.device import DeviceName
     from geopix2pix.engine import EngineName
+    from geopix2pix.evaluation.entries import Split
     from geopix2pix.exporting import ExportLayout, Targets
     from geopix2pix.pairs import Layout
     from geopix2pix.tilesets.partition import By
@@ -135,6 +140,7 @@ def test_choices_are_those_of_the_library() -> None:
     assert set(options.PRESETS) == set(PRESETS)
     assert set(options.LAYOUTS) == set(get_args(Layout))
     assert set(options.DEVICES) == set(get_args(DeviceName))
+    assert set(options.SPLITS) == set(get_args(Split))
     assert set(options.SPLITS_BY) == set(get_args(By))
     assert set(options.ORIGINS) == set(get_args(Origin))
     assert set(options.MISALIGNED) == set(get_args(Misaligned))
@@ -189,6 +195,9 @@ def test_version() -> None:
         ["train", "--output", "run"],
         ["train", "pairs", "--output", "run", "--scale", "1,2,3"],
         ["train", "pairs", "--output", "run", "--preset", "heavy"],
+        ["evaluate", "pairs", "--output", "report"],
+        ["evaluate", "model", "pairs"],
+        ["evaluate", "model", "pairs", "--output", "report", "--split", "held-out"],
     ],
 )
 def test_wrong_usage(arguments: Sequence[str]) -> None:
@@ -205,6 +214,7 @@ def mendable(folder: Path) -> list[list[str | Path]]:
         ["translate", absent, folder / "out.tif", "--model", absent],
         ["train", absent, "--output", folder / "run"],
         ["train", absent, absent, "--output", folder / "run", "--shares", "1"],
+        ["evaluate", absent, absent, "--output", folder / "report"],
         ["sample", absent / "town"],
         ["model", "export", absent, folder / "out.onnx"],
         ["model", "info", absent],

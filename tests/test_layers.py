@@ -53,6 +53,7 @@ LAYERS = {
         "values",
         "numpy torch safetensors segmentation_models_pytorch",
     ),
+    "measures": Layer("measures.*", "values", "numpy torch torchvision torchmetrics safetensors"),
     "model": Layer("onnxfile manifest model deepness mlm", "values pixels", "numpy safetensors"),
     # One engine, one module: only it loads what computes.
     "torch-engine": Layer("torch_engine", "values networks model", "numpy torch"),
@@ -73,6 +74,11 @@ LAYERS = {
         "tracing parity export",
         "values pixels rasters model torch-engine onnx-engine translation",
         "numpy torch onnx onnxscript",
+    ),
+    "evaluation": Layer(
+        "evaluation.*",
+        "values pixels rasters tilesets networks measures model data translation",
+        "numpy torch rasterio affine shapely pyogrio PIL",
     ),
     "sample": Layer("town aerial sample", "values", "numpy rasterio affine shapely pyogrio"),
 }
@@ -138,7 +144,7 @@ def test_packages_that_are_imported_are_required() -> None:
     lines = parser["options"]["install_requires"] + parser["options.extras_require"]["tiles"]
     required = {line.partition(">")[0] for line in lines.split()}
     imported = {package.replace("_", "-") for layer in LAYERS.values() for package in layer.packages.split()}
-    by_others = {"affine": "rasterio", "PIL": "pillow"}
+    by_others = {"affine": "rasterio", "PIL": "pillow", "torchvision": "segmentation-models-pytorch"}
     assert {by_others.get(package, package) for package in imported} <= required
 
 
@@ -154,7 +160,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     ("layers", "absent"),
     [
         ("values pixels rasters areas webtiles cartography tilesets inspection", {"torch"}),
-        ("values networks", {"rasterio"}),
+        ("values networks measures", {"rasterio"}),
         ("values pixels model onnx-engine", {"torch", "rasterio"}),
         ("values pixels rasters model translation", {"torch", "onnxruntime"}),
         ("sample", {"torch"}),

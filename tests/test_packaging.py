@@ -74,7 +74,8 @@ def test_wheel_holds_two_packages_and_no_more(wheel: Path) -> None:
         names = file.namelist()
     info = f"geopix2pix-{geopix2pix.__version__}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"geopix2pix", "geopix2pix_cli", info}
-    assert not [name for name in names if "test" in name or "__pycache__" in name]
+    parts = {part for name in names for part in Path(name).parts}
+    assert not [part for part in parts if part.startswith("test") or part == "__pycache__"]
 
 
 def test_wheel_holds_all_files_of_the_packages(wheel: Path) -> None:

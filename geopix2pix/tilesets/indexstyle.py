@@ -46,17 +46,22 @@ def aliases(classes: Sequence[str], bands: Sequence[str]) -> dict[str, str]:
 
 
 def write_style(path: Path, layer: str, aliases: Mapping[str, str]) -> None:
-    """Add the table in which QGIS looks for the style of a layer to a GeoPackage; `aliases` as in `qml`."""
+    """Let QGIS show the index in a GeoPackage in the colours of the split; `aliases` as in `qml`."""
+    add_style(path, layer, "split", qml(aliases), "the split of a geopix2pix tile set")
+
+
+def add_style(path: Path, layer: str, name: str, style: str, description: str) -> None:
+    """Add a QML style to the table of a GeoPackage in which QGIS looks for that of a layer."""
     row: dict[str, str | bool] = {
         "f_table_catalog": "",
         "f_table_schema": "",
         "f_table_name": layer,
         "f_geometry_column": "geom",
-        "styleName": "split",
-        "styleQML": qml(aliases),
+        "styleName": name,
+        "styleQML": style,
         "styleSLD": "",
         "useAsDefault": True,
-        "description": "the split of a geopix2pix tile set",
+        "description": description,
         "owner": "",
         "ui": "",
     }
