@@ -5,6 +5,7 @@ import click
 from geopix2pix import __version__
 
 from .doctor import doctor
+from .evaluate import evaluate
 from .model import model
 from .sample import sample
 from .tiles import tiles
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (translate, tiles, train, model, sample, doctor):
+for command in (translate, tiles, train, evaluate, model, sample, doctor):
     main.add_command(command)

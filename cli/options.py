@@ -12,8 +12,10 @@ from .session import session
 
 # The same lists as in the library, whose modules would load torch and rasterio just for `--help`; a test compares them.
 DEVICES = ("auto", "cpu", "cuda", "mps")
+ENGINES = ("torch", "onnxruntime")
 LAYOUTS = ("auto", "folders", "source-left", "source-right")
 PRESETS = ("light", "pix2pix")
+SPLITS = ("train", "validation", "test", "all")
 SPLITS_BY = ("blocks", "polygons", "files")
 ORIGINS = ("crs", "source")
 MISALIGNED = ("keep", "reject", "shift")
@@ -30,6 +32,15 @@ device = click.option(
 )
 threads = click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads; the same number gives the same result bit for bit."
+)
+layout = click.option("--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True, help="Of the pairs.")
+palette = click.option("--palette", type=FILE, help="The classes of the targets; the default is PAIRS/palette.json.")
+validation = click.option(
+    "--validation",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Share of the pairs that is only judged by, where there is no folder for them.",
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -93,3 +104,20 @@ def numbers(kind: type[int] | type[float], form: str, count: int | None = None) 
         return found
 
     return read
+
+
+def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> Any:
+    read = numbers(float, "model, scene or LOW,HIGH", count=2)
+    return value if value in ("model", "scene") else read(context, parameter, value)
+
+
+bands = click.option("--bands", callback=numbers(int, "1,2,3"), help="The bands that the model reads, such as 3,2,1.")
+scaling = click.option(
+    "--scaling",
+    callback=_scaling,
+    metavar="model|scene|LOW,HIGH",
+    default="model",
+    show_default=True,
+    help="How the scene's values become what the model saw: as it says itself, between the scene's own 2nd and "
+    "98th percentile, or between two values.",
+)

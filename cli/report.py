@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["bar", "json", "none"]
 Record = Mapping[str, Any]
-"""An `event` (start, progress, metric, warning, result or error) and its values."""
+"""An `event` (start, progress, metric, warning, text, result or error) and its values."""
 Sink = Callable[[Record], None]
 
 
@@ -51,6 +51,10 @@ class Report:
 
     def warning(self, message: str) -> None:
         self._send("warning", message=message)
+
+    def text(self, value: str) -> None:
+        """What people should read before the result; programs find all of it elsewhere."""
+        self._send("text", text=value)
 
     def result(self, value: Path | str) -> None:
         """The path of what was written, or the text that was asked for.
@@ -92,6 +96,8 @@ def sink(mode: Mode) -> Iterator[Sink]:
 def _say(record: Record) -> None:
     """Results on standard output; warnings and errors, one line each, on standard error."""
     match record["event"]:
+        case "text":
+            _print(record["text"], sys.stdout)
         case "result":
             _print(record["path"], sys.stdout)
         case "warning" | "error":
@@ -128,7 +134,7 @@ def _draw(bar: "RichProgress", record: Record) -> None:
             bar.update(task, figures=" ".join(f"{name} {value:.4g}" for name, value in known))
         case "warning":  # above the bars
             bar.console.print(_message(record), markup=False, highlight=False, soft_wrap=True)
-        case "result" | "error":
+        case "text" | "result" | "error":
             bar.stop()
             _say(record)
 

@@ -58,6 +58,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     metavar="LEFT,BOTTOM,RIGHT,TOP",
     help="Likewise, in the CRS of the tiles.",
 )
+@click.option("--footprint", is_flag=True, help="Likewise: the outline of the source's valid pixels.")
 @click.option("--crs", help="Of the tiles, such as EPSG:32633; the default is the source's, or UTM for degrees.")
 @click.option("--resolution", type=float, help="Side of a pixel in units of the CRS; the default is the source's.")
 @click.option(
@@ -111,9 +112,9 @@ def build(
 
     When it was stopped or killed, the same command goes on where it was.
     """
-    from geopix2pix.building import build
-    from geopix2pix.request import Request
-    from geopix2pix.style import shipped
+    from geopix2pix.cartography.style import shipped
+    from geopix2pix.tilesets.building import build
+    from geopix2pix.tilesets.request import Request
 
     request = Request(style=shipped().get(style, Path(style)) if style else None, **values)
     workers = workers or os.cpu_count() or 1

@@ -21,15 +21,9 @@ from .report import Report
     show_default=True,
     help="light: a small network without seams that also trains on a CPU; pix2pix: the recipe as published.",
 )
-@click.option("--layout", type=click.Choice(options.LAYOUTS), default="auto", show_default=True, help="Of the pairs.")
-@click.option("--palette", type=options.FILE, help="The classes of the targets; the default is PAIRS/palette.json.")
-@click.option(
-    "--validation",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.1,
-    show_default=True,
-    help="Share of the pairs that is only judged by, where there is no folder for them.",
-)
+@options.layout
+@options.palette
+@options.validation
 @click.option("--shares", callback=options.numbers(float, "2,1"), help="How often each of PAIRS is drawn from: 2,1.")
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="Passes over the crops; the learning rate falls over the last ones."

@@ -9,11 +9,6 @@ from . import options
 from .report import Report
 
 
-def _scaling(context: click.Context, parameter: click.Parameter, value: str) -> Any:
-    read = options.numbers(float, "model, scene or LOW,HIGH", count=2)
-    return value if value in ("model", "scene") else read(context, parameter, value)
-
-
 def _averages(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
     return tuple(part for part in value.split(",") if part)
 
@@ -22,6 +17,12 @@ def _averages(context: click.Context, parameter: click.Parameter, value: str) ->
 @click.argument("scene", type=options.FILE)
 @click.argument("out", type=options.FILE)
 @click.option("--model", type=options.FILE, help="A model file; the default is the one in the package.")
+@click.option(
+    "--engine",
+    type=click.Choice(options.ENGINES),
+    help="What computes: torch trained models (.safetensors), onnxruntime exported ones (.onnx); the default is by the "
+    "file.",
+)
 @options.device
 @click.option(
     "--batch", type=click.IntRange(min=1), help="Windows that are computed at once; on a CPU no result depends on it."
@@ -47,16 +48,8 @@ def _averages(context: click.Context, parameter: click.Parameter, value: str) ->
     show_default=True,
     help="On which pixels the results lie if others were worked on.",
 )
-@click.option("--bands", callback=options.numbers(int, "1,2,3"), help="The bands that the model reads, such as 3,2,1.")
-@click.option(
-    "--scaling",
-    callback=_scaling,
-    metavar="model|scene|LOW,HIGH",
-    default="model",
-    show_default=True,
-    help="How the scene's values become what the model saw: as it says itself, between the scene's own 2nd and "
-    "98th percentile, or between two values.",
-)
+@options.bands
+@options.scaling
 @click.option("--region", type=options.FILE, help="Translate only inside the polygons of this vector file.")
 @click.option(
     "--bounds", callback=options.numbers(float, "LEFT,BOTTOM,RIGHT,TOP", count=4), help="Only inside this rectangle."

@@ -87,7 +87,7 @@ class AlignedView(View):
             shown[number] = part, patch
             rows, cols = part.shifted(-window.col, -window.row).slices
             fresh = patch.valid & ~valid[rows, cols]
-            data[:, rows, cols][:, fresh] = patch.data[:, fresh]
+            np.copyto(data[:, rows, cols], patch.data, where=fresh)
             valid[rows, cols] |= fresh
             if valid.all():
                 return Patch(data, valid)

@@ -57,7 +57,8 @@ def tempered(probabilities: Floats, temperature: float) -> npt.NDArray[np.float6
     """Probabilities whose logits are divided by a temperature."""
     logits = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST)) / temperature
     weights: npt.NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return weights / weights.sum(axis=1, keepdims=True)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def log_likelihood_loss(probabilities: Floats, allowed: Sets) -> float:

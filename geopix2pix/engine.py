@@ -99,6 +99,6 @@ def load_engine(model: ModelFile, *, device: str = "auto", threads: int | None =
         return OnnxEngine(model, device, threads)
     except ImportError as error:
         raise ConfigError(
-            f"the model {model.manifest.name!r} needs {own}, which cannot be loaded here ({error}); "
+            f"the model {model.manifest.name!r} is computed by {own}, which cannot be loaded here ({error}); "
             "`geopix2pix doctor` tells what is missing"
         ) from error

@@ -82,7 +82,7 @@ def _windowed(manifest: Manifest, window: int) -> Manifest:
 
 def _check_parity(output: Path, engine: TorchEngine, exported: ModelFile, progress: Progress) -> None:
     found = parity(engine, OnnxEngine(exported, "cpu"), exported.window, progress)
-    figures = {"changed": found.changed / found.pixels, "step": float(found.step), "difference": found.difference}
+    figures = {name: float(value) for name, value in found._asdict().items()}
     progress(Event("compare", 1, 1, "models", figures))
     if not found.holds:
         raise ModelFileError(

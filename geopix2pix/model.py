@@ -57,6 +57,7 @@ class ModelFile(NamedTuple):
             with safe_open(path, framework="numpy") as tensors:
                 manifest = _manifest(path, (tensors.metadata() or {}).get(KEY))
                 weights: dict[str, npt.NDArray[Any]] = tensors.get_tensors()
+            _check_dtypes(weights)
         except OSError as error:
             raise ModelFileError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
         except (SafetensorError, TypeError, KeyError, MemoryError) as error:
@@ -193,6 +194,13 @@ def _check_sides(where: str, manifest: Manifest, graph: OnnxGraph) -> None:
                 f"{where}: its graph {name} arrays of shape {shape}, its manifest says {channels} channels and windows "
                 f"of any side or of {side}; export the model again"
             )
+
+
+def _check_dtypes(weights: Weights) -> None:
+    """Refuses what numpy knows only once another package has told it, such as bfloat16."""
+    for name, array in weights.items():
+        if array.dtype.isbuiltin != 1:
+            raise TypeError(f"tensor {name!r} holds {array.dtype}")
 
 
 def _check_finite(where: Path | str, weights: Weights) -> None:

@@ -63,6 +63,8 @@ class PairSet:
     """The share of training images drawn from this set, relative to the other sets."""
     listing: str
     """SHA-256 of the names and file sizes."""
+    test: tuple[Pair, ...] = ()
+    """Pairs that no run sees, for the last judgement."""
 
     def describe(self) -> dict[str, Any]:
         """What identifies the set when a run is continued; the same wherever the folder lies."""

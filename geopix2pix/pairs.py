@@ -13,8 +13,8 @@ from geopix2pix.manifest import DType
 from geopix2pix.pair import Bands, Pair, PairSet, opened
 from geopix2pix.palette import Palette
 from geopix2pix.raster import Georeference
-from geopix2pix.tileindex import Tile
-from geopix2pix.tileset import Content, TileSet, is_tile_set
+from geopix2pix.tilesets.tileindex import Tile
+from geopix2pix.tilesets.tileset import Content, TileSet, is_tile_set
 
 Layout = Literal["auto", "folders", "source-left", "source-right"]
 """`folders`: `source/` and `target/` with the same file names; `source-left` and `source-right`: one picture holds both
@@ -54,12 +54,9 @@ def _opened(folder: Path, layout: Layout, palette: Path | None, validation: floa
     held_out = next((folder / name for name in ("validation", "val") if (folder / name).is_dir()), None)
     inside = folder / "train" if (folder / "train").is_dir() else folder
     train, bands = _pairs(inside, layout)
+    test = _like(folder / "test", layout, inside, bands) if (folder / "test").is_dir() else ()
     if held_out is not None:
-        judged, judged_bands = _pairs(held_out, layout)
-        if judged_bands != bands:
-            raise PairsError(
-                f"{held_out}: sources and targets hold {_phrase(judged_bands)}, those in {inside} {_phrase(bands)}"
-            )
+        judged = _like(held_out, layout, inside, bands)
     else:
         split = len(train) - min(round(len(train) * validation), len(train) - 1)
         train, judged = train[:split], train[split:]
@@ -73,7 +70,16 @@ def _opened(folder: Path, layout: Layout, palette: Path | None, validation: floa
         palette=_fitting(Palette.load(found), bands[1], found) if found else None,
         weight=weight,
         listing=_listing((*train, *judged)),
+        test=test,
     )
+
+
+def _like(folder: Path, layout: Layout, first: Path, bands: tuple[Bands, Bands]) -> tuple[Pair, ...]:
+    """The pairs in another folder, which hold the same as those in the first."""
+    pairs, found = _pairs(folder, layout)
+    if found != bands:
+        raise PairsError(f"{folder}: sources and targets hold {_phrase(found)}, those in {first} {_phrase(bands)}")
+    return pairs
 
 
 def open_matched(sources: Sequence[Path], targets: Sequence[Path], *, palette: Path | None = None) -> PairSet:
@@ -236,7 +242,7 @@ def _header(path: Path) -> tuple[Window, Bands, Georeference]:
 
 
 def _of_tile_set(tiles: TileSet, weight: float) -> PairSet:
-    parts: dict[str, list[Pair]] = {"train": [], "validation": []}
+    parts: dict[str, list[Pair]] = {"train": [], "validation": [], "test": []}
     for tile in tiles.tiles:
         if tile.split in parts:
             parts[tile.split].append(_tile_pair(tiles, tile))
@@ -253,6 +259,7 @@ def _of_tile_set(tiles: TileSet, weight: float) -> PairSet:
         palette=tiles.about.palette,
         weight=weight,
         listing=tiles.about.tiles_sha256,
+        test=tuple(parts["test"]),
     )
 
 

@@ -187,7 +187,9 @@ def _check_picture(results: Results, manifest: Manifest) -> None:
         )
 
 
-def fitted_grid(extent: Window, manifest: Manifest, window: int | None, overlap: int | None) -> WindowGrid:
+def fitted_grid(
+    extent: Window, manifest: Manifest, window: int | None = None, overlap: int | None = None
+) -> WindowGrid:
     """The windows of the whole scene that reach its `extent`."""
     stride = manifest.total_stride
     side = manifest.window if window is None else window

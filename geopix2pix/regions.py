@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,6 @@ from shapely import Geometry
 from geopix2pix.errors import RegionError
 from geopix2pix.gdal import environment
 from geopix2pix.polygons import read_polygons
-from geopix2pix.tileindex import Split
 
 Points = npt.NDArray[np.float64]
 """Coordinates, shape (n, 2)."""
@@ -38,28 +36,6 @@ def load_region(path: Path, crs: CRS) -> Geometry:
     """
     found = read_polygons(path)
     return shown(shapely.union_all(found.shapes), found.crs, crs, str(path))
-
-
-def load_zones(path: Path, crs: CRS) -> dict[Split, Geometry]:
-    """For each split, the union in `crs` of the polygons in a vector file whose column `split` names it.
-
-    Raises:
-        VectorError, RegionError: as `load_region`; or there is no column `split`, or it names something else.
-    """
-    found = read_polygons(path, "split")
-    splits = get_args(Split)
-    if found.values is None:
-        raise RegionError(f"{path}: has no column `split`; add one that says {', '.join(splits)} for each polygon")
-    for feature, value in zip(found.features, found.values, strict=True):
-        if value not in splits:
-            raise RegionError(
-                f"{path}: feature {feature} has the split {value!r}; it must be one of {', '.join(splits)}"
-            )
-    return {
-        split: shown(shapely.union_all(found.shapes[found.values == split]), found.crs, crs, str(path))
-        for split in splits
-        if split in found.values
-    }
 
 
 def bounds_region(bounds: Sequence[float], bounds_crs: CRS, crs: CRS) -> Geometry:

@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-Complex = npt.NDArray[np.complex64]
 Mask = npt.NDArray[np.bool_]
 
 # Chosen on real pairs: docs/decisions/008-pairs-that-fit.md
-SIGMA = 1.4  # pixels by which a picture is smoothed before its edges are sought
+SIGMA, RADIUS = 1.4, 5  # pixels by which a picture is smoothed before its edges are sought, and how far that looks
 FAINT = 0.1  # edges of this share of the mean strength count half
 SPAN = 4  # offsets up to this multiple of the reach show how high agreement rises by chance
 APART = 3.0  # pixels from the best offset within which agreement belongs to it
 FEW = 30.0  # pixels of edges; fewer in the overlap count less, since a handful agrees by chance
 MAX_VALUES = 40  # a single band of more distinct values is a grey picture, not a class raster
-SLOPE, MIDDLE = 5.6, 0.48  # of the logistic curve from the lead over the second best offset to confidence
+SLOPE, MIDDLE = 5.2, 0.45  # of the logistic curve from the lead over the second best offset to confidence
+CONFIDENT = 0.5  # an offset that is less likely to be right is no offset: wrong ones are long
 TOGETHER = 2.0  # pixels from the common offset within which the offset of a tile supports it
 
 
@@ -38,7 +38,7 @@ class Offset(NamedTuple):
     confidence: float
     """The probability that the offset is right to a pixel, where every second pair does not belong together at all.
 
-    0 where source or target show no edge.
+    0 where source or target show no edge, and where agreement still rises beyond the reach.
     """
 
 
@@ -52,8 +52,8 @@ def offset(source: npt.NDArray[Any], target: npt.NDArray[Any], valid: Mask, *, r
     distinct values. What `valid`, shape (rows, cols), does not mark counts on neither side. Which colours or
     class numbers a map has does not matter, nor do brightness, contrast and units of the image.
     """
-    known = _eroded(valid, _radius(SIGMA))
-    first, second = (np.where(known, _directions(_bands(side, valid)), 0) for side in (source, target))
+    known = _eroded(valid, RADIUS)
+    first, second = (_directions(_bands(side, valid), known) for side in (source, target))
     if not first.any() or not second.any():
         return UNKNOWN
     return _peak(_agreement(first, second, known, min(SPAN * reach, min(valid.shape) - 1)), reach)
@@ -84,7 +84,7 @@ def _median(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -
 
 def _bands(picture: npt.NDArray[Any], valid: Mask) -> Iterable[Floats]:
     """The bands whose edges count: those of a picture on a common scale, or one for each value of a class raster."""
-    if picture.shape[0] == 1 and len(values := np.unique(picture)) <= MAX_VALUES:
+    if picture.shape[0] == 1 and len(values := np.unique(picture[0, valid])) <= MAX_VALUES:
         yield from ((picture[0] == value).astype(np.float32) for value in values)
         return
     for band in picture.astype(np.float64):
@@ -93,34 +93,32 @@ def _bands(picture: npt.NDArray[Any], valid: Mask) -> Iterable[Floats]:
             yield ((band - seen.mean()) / deviation).astype(np.float32)
 
 
-def _directions(bands: Iterable[Floats]) -> Complex | Floats:
-    """The directions of the edges as complex numbers of length 0 to 1 and twice the angle, shape (rows, cols)."""
-    total: Complex | Floats = np.zeros((1, 1), np.float32)
+def _directions(bands: Iterable[Floats], known: Mask) -> npt.NDArray[Any]:
+    """The directions of the edges as complex numbers of length 0 to 1 and twice the angle, shape (rows, cols).
+
+    They are 0 where nothing is `known`.
+    """
+    total = np.zeros(known.shape, np.complex64)
     for band in bands:
         across = _filtered(_filtered(band, 0, derived=False), 1, derived=True)
         down = _filtered(_filtered(band, 0, derived=True), 1, derived=False)
-        total = total + (across + np.complex64(1j) * down) ** 2
+        total[known] += (across + np.complex64(1j) * down)[known] ** 2
     strength = np.abs(total)
-    faint = FAINT * strength.mean()
+    faint = FAINT * strength.sum() / max(np.count_nonzero(known), 1)
     return total / (strength + faint) if faint > 0 else total
 
 
 def _filtered(picture: Floats, axis: int, *, derived: bool) -> Floats:
     """A picture under a Gaussian of `SIGMA` along one axis, or under its derivative; the border is repeated."""
-    radius = _radius(SIGMA)
-    steps = np.arange(-radius, radius + 1)
+    steps = np.arange(-RADIUS, RADIUS + 1)
     taps = np.exp(-0.5 * (steps / SIGMA) ** 2)
     taps = taps / taps.sum() * (steps / SIGMA**2 if derived else 1)
-    padded = np.pad(picture, [(radius, radius) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+    padded = np.pad(picture, [(RADIUS, RADIUS) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
     filtered = np.zeros_like(picture)
     for first, tap in enumerate(taps.astype(np.float32)):
         part = slice(first, first + picture.shape[axis])
         filtered += tap * (padded[part] if axis == 0 else padded[:, part])
     return filtered
-
-
-def _radius(sigma: float) -> int:
-    return int(np.ceil(3 * sigma))
 
 
 def _eroded(valid: Mask, radius: int) -> Mask:
@@ -134,9 +132,9 @@ def _eroded(valid: Mask, radius: int) -> Mask:
 def _agreement(first: npt.NDArray[Any], second: npt.NDArray[Any], known: Mask, span: int) -> Floats:
     """How well edges agree at each offset up to `span`, shape (2 span + 1, 2 span + 1), none in the middle.
 
-    The unit is the deviation of the sum if directions had nothing to do with each other.
+    The unit is the deviation of the sum if the directions of the image had nothing to do with those of the map.
     """
-    size = [side + span for side in known.shape]
+    size = [side + span for side in first.shape]
     steps = np.arange(-span, span + 1)
     spectrum = np.conj(np.fft.fft2(first, size)) * np.fft.fft2(second, size)
     agreement = np.fft.ifft2(spectrum).real[np.ix_(steps, steps)]

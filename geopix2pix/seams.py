@@ -150,7 +150,7 @@ def _middle(grid: WindowGrid, side: int) -> Window:
 def measure(seamed: _Mosaic, moved: _Mosaic, engine: Engine) -> Measures:
     """The measures of one mosaic against the same pixels under a moved grid."""
     palette = engine.manifest.target.palette
-    first, second = (_levels(mosaic.values, palette.display if palette else None) for mosaic in (seamed, moved))
+    first, second = (levels(mosaic.values, palette.display if palette else None) for mosaic in (seamed, moved))
     excess = np.array(list(_block_excesses(first, second, seamed.valid, seamed.grid)))
     if excess.size == 0:
         raise SceneError("a seam report was asked for a scene without a valid pixel at any seam; give another scene")
@@ -166,7 +166,7 @@ def measure(seamed: _Mosaic, moved: _Mosaic, engine: Engine) -> Measures:
     )
 
 
-def _levels(values: npt.NDArray[np.float32], colors: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.float32]:
+def levels(values: npt.NDArray[np.float32], colors: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.float32]:
     """The picture before any rounding, in grey levels: probabilities times colours, or [-1, 1] on 0 to 255."""
     levels: npt.NDArray[np.float32] = (
         (values + 1) * np.float32(127.5)

@@ -36,12 +36,12 @@ def needed(
     Raises:
         SceneError: no operation leads from one CRS to the other.
     """
-    cols, rows = _places(grid, window, crs, transform, extent)
+    if (same := _same_pixels(grid, window, crs, transform, extent)) is not None:
+        return same
+    cols, rows = _places(*_middles(grid, window, crs), crs, transform, extent)
     known = np.isfinite(cols)
     if not known.any():
         return Window(0, 0, 0, 0)
-    if (shift := _whole_shift(cols, rows, window)) is not None:
-        return window.shifted(*shift)
     widths = stretches(grid, window, crs, transform) if kernel != "nearest" else (np.ones(1),) * 2
     margins = [math.ceil(reach(kernel, stretch.max())) for stretch in widths]
     (left, right), (top, bottom) = (
@@ -72,14 +72,14 @@ def warped(
     """
     height, width = patch.valid.shape
     part = Window(*at, width, height)
-    cols, rows = _places(grid, window, crs, transform, part)
+    same = _same_pixels(grid, window, crs, transform, part)
+    if same is not None and same.intersection(part) == same:
+        down, across = same.shifted(-part.col, -part.row).slices
+        return Patch(patch.data[:, down, across], patch.valid[down, across])
+    cols, rows = _places(*_middles(grid, window, crs), crs, transform, part)
     known = np.isfinite(cols)
     if part.is_empty or not known.any():
         return Patch(np.zeros((len(patch.data), *known.shape), patch.data.dtype), np.zeros(known.shape, bool))
-    shift = _whole_shift(cols, rows, window)
-    if shift is not None and (seen := window.shifted(*shift)).intersection(part) == seen:
-        down, across = seen.shifted(-part.col, -part.row).slices
-        return Patch(patch.data[:, down, across], patch.valid[down, across])
     cols, rows = np.where(known, cols - part.col, 0.0), np.where(known, rows - part.row, 0.0)
     inside = known & (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
     valid = inside & nearest(patch.valid, cols, rows)
@@ -107,23 +107,36 @@ def stretches(grid: GeoGrid, window: Window, crs: CRS, transform: Affine) -> tup
     return np.where(wide > SAME_SIZE, wide, 1.0), np.where(high > SAME_SIZE, high, 1.0)
 
 
-def _places(grid: GeoGrid, window: Window, crs: CRS, transform: Affine, extent: Window | None) -> tuple[Floats, Floats]:
-    """Columns and rows of another grid where the middles of a window's pixels lie, NaN for no place: (rows, cols) each.
+def _same_pixels(grid: GeoGrid, window: Window, crs: CRS, transform: Affine, extent: Window | None) -> Window | None:
+    """The window in pixels of another grid, if they are the same pixels: if so at its corners, then in all of it."""
+    if grid.crs != crs or window.is_empty:
+        return None
+    cols, rows = np.array([window.col, window.right - 1]), np.array([window.row, window.bottom - 1])
+    xs, ys = grid.places(cols + 0.5, rows[:, None] + 0.5)
+    right, down = _places(xs, ys, crs, transform, extent) - 0.5 - np.broadcast_arrays(cols, rows[:, None])
+    col, row = float(right[0, 0]), float(down[0, 0])
+    same = col.is_integer() and row.is_integer() and (right == col).all() and (down == row).all()
+    return window.shifted(int(col), int(row)) if same else None
+
+
+def _places(xs: Floats, ys: Floats, crs: CRS, transform: Affine, extent: Window | None) -> Floats:
+    """Columns and rows of another grid where points with coordinates in its CRS lie, stacked; NaN for no place.
 
     The middle of that grid's first pixel is at (0.5, 0.5).
     """
-    xs, ys = (values[:-1, :-1] for values in _coordinates(grid, window, crs))
     if extent is not None and (turn := full_turn(crs)) is not None:
         middle, _ = transform * (extent.col + extent.width / 2, extent.row + extent.height / 2)
         xs = xs - turn * np.floor((xs - middle) / turn + 0.5)
-    inverse = ~transform
-    cols = inverse.a * xs + inverse.b * ys + inverse.c
-    rows = inverse.d * xs + inverse.e * ys + inverse.f
-    return _snapped(cols), _snapped(rows)
+    return _snapped(np.stack(GeoGrid(crs=crs, transform=~transform).places(xs, ys)))
 
 
 def _snapped(places: Floats) -> Floats:
     return np.rint(places * STEPS) / STEPS
+
+
+def _middles(grid: GeoGrid, window: Window, crs: CRS) -> tuple[Floats, Floats]:
+    xs, ys = _coordinates(grid, window, crs)
+    return xs[:-1, :-1], ys[:-1, :-1]
 
 
 @lru_cache(maxsize=2)
@@ -138,12 +151,3 @@ def _coordinates(grid: GeoGrid, window: Window, crs: CRS) -> tuple[Floats, Float
     xs, ys = points_in(crs, grid.crs, xs.ravel(), ys.ravel()).reshape(2, *xs.shape)
     xs.flags.writeable = ys.flags.writeable = False
     return xs, ys
-
-
-def _whole_shift(cols: Floats, rows: Floats, window: Window) -> tuple[int, int] | None:
-    """How many whole columns and rows the window lies elsewhere in the other grid, if the pixels are the same."""
-    right = cols - 0.5 - np.arange(window.col, window.right)
-    down = rows - 0.5 - np.arange(window.row, window.bottom)[:, None]
-    col, row = float(right[0, 0]), float(down[0, 0])
-    same = col.is_integer() and row.is_integer() and (right == col).all() and (down == row).all()
-    return (int(col), int(row)) if same else None

@@ -23,7 +23,7 @@ from geopix2pix.ground import points_in
 from geopix2pix.kernel import Kernel
 from geopix2pix.progress import Event, Progress
 from geopix2pix.raster import RasterReader
-from geopix2pix.tilelevel import CRS_OF_TILES, Level, fitting
+from geopix2pix.webtiles.tilelevel import CRS_OF_TILES, Level, fitting
 
 SIDE = 256
 ZOOMS = range(25)

@@ -1,9 +1,12 @@
-"""Fixtures that more than one test module uses: tiny models and a tiny scene."""
+"""Fixtures that more than one test module uses: tiny models, a tiny scene, a synthetic region, a small disk."""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the networks of the tests are tiny
 
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +90,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic region of 512 x 512 pixels with its map, vectors and region of interest."""
+    from geopix2pix.sample import write_sample
+
+    return write_sample(tmp_path_factory.mktemp("region") / "sample", size=512)
+
+
+@pytest.fixture(scope="session")
 def palette_model(palette_manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file with a palette head, whose network is real, tiny and untrained."""
     from geopix2pix.networks import generator, initialize
@@ -96,3 +107,35 @@ def palette_model(palette_manifest: Manifest, tmp_path_factory: pytest.TempPathF
     path = tmp_path_factory.mktemp("palette-model") / "tiny.safetensors"
     write_model(path, palette_manifest, {name: tensor.numpy() for name, tensor in network.state_dict().items()})
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A function that mounts an empty disk of so many KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size: int) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)]
+        if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("mounting a small disk needs root")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def exported_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_model` as an ONNX file."""
+    from geopix2pix.export import export_model
+
+    return export_model(tiny_model, tmp_path_factory.mktemp("exported") / "tiny.onnx", threads=1)
+
+
+@pytest.fixture(scope="session")
+def exported_palette_model(palette_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`palette_model` as an ONNX file."""
+    from geopix2pix.export import export_model
+
+    return export_model(palette_model, tmp_path_factory.mktemp("exported-palette") / "tiny.onnx", threads=1)

@@ -12,22 +12,22 @@ from affine import Affine
 from rasterio.transform import from_origin
 
 from geopix2pix import labels
-from geopix2pix.building import build
 from geopix2pix.errors import (
     Cancelled,
     ConfigError,
-    GeoPix2PixError,
     OutputError,
     RasterError,
+    RegionError,
     SceneError,
     TileSetError,
     TileSetWarning,
 )
 from geopix2pix.grid import Window
 from geopix2pix.pairs import open_pairs
-from geopix2pix.partition import SplitRequest, divide
-from geopix2pix.request import Request
-from geopix2pix.tileset import TileSet
+from geopix2pix.tilesets.building import build
+from geopix2pix.tilesets.partition import SplitRequest, divide
+from geopix2pix.tilesets.request import Request
+from geopix2pix.tilesets.tileset import TileSet
 from tests.rasters import l_shape, write_raster
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{TileSetWarning.__module__}.TileSetWarning")  # the sets are tiny
@@ -35,7 +35,6 @@ pytestmark = pytest.mark.filterwarnings(f"ignore::{TileSetWarning.__module__}.Ti
 UTM = "EPSG:32633"
 SIZE = 32
 CLASSES = {"classes": [{"name": "land", "color": "F2EFE9"}, {"name": "road", "color": "3030FF"}]}
-ALL = SplitRequest(by="files", validation=("none at all",))
 
 
 def place(left: float = 500_000.0, top: float = 5_800_000.0, side: float = 0.5) -> dict:
@@ -202,6 +201,17 @@ def test_bounds_are_a_region(tmp_path):
     np.testing.assert_array_equal(covered > 0, expected)
 
 
+def test_the_footprint_is_the_outline_of_the_valid_pixels(tmp_path):
+    """What is valid is known, whatever its shape; the corner without data is not looked at."""
+    valid = np.tri(128, 128, dtype=bool)
+    source, _ = write_sides(tmp_path, 128, 128)
+    write_raster(tmp_path / "source.tif", source, mask=valid, **place())
+    tiles = built(tmp_path, footprint=True, coverage=0.01)
+    _, covered = mosaic(tiles, "source", place()["transform"], 128, 128)
+    np.testing.assert_array_equal(covered > 0, valid)
+    assert sum(tiles.about.counts.values()) < 16 == sum(built(tmp_path, "all").about.counts.values())
+
+
 def test_maps_of_classes_come_with_labels_that_training_reads(tmp_path):
     write_raster(tmp_path / "source.tif", noise(64, 64), **place())
     classes = np.random.default_rng(3).integers(0, 2, (64, 64))
@@ -258,7 +268,8 @@ def test_copies_and_constant_tiles_are_found(tmp_path):
         ({"resolution": -1.0}, ConfigError, "resolution"),
         ({"sources": ("nowhere/*.tif",)}, ConfigError, "matches no file"),
         ({"sources": ("nowhere.tif",)}, RasterError, "nowhere.tif"),
-        ({"bounds": (0.0, 0.0, 10.0, 10.0)}, GeoPix2PixError, "outside the data"),
+        ({"bounds": (0.0, 0.0, 10.0, 10.0)}, RegionError, "the data at 500000"),
+        ({"footprint": True, "bounds": (0.0, 0.0, 10.0, 10.0)}, ConfigError, "region"),
         ({"resolution": 1e-7}, TileSetError, "more than"),
     ],
 )
@@ -269,6 +280,13 @@ def test_what_cannot_be_built_is_refused_in_one_line_and_leaves_nothing(tmp_path
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source.tif", "target.tif"]
+
+
+def test_patterns_that_match_no_file_are_refused_before_the_work(tmp_path):
+    write_sides(tmp_path)
+    split = SplitRequest(by="files", validation=("north*",))
+    with pytest.raises(TileSetError, match=r"'north\*' for validation matches no source file; they are source\.tif"):
+        build(request(tmp_path), tmp_path / "tiles", split=split, progress=stopping(0))
 
 
 def test_sides_that_do_not_overlap_are_told_with_both_places(tmp_path):

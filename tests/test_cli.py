@@ -23,9 +23,10 @@ WORK = ["--progress", "--stop-on-eof", "--debug", "--help"]
 SPLIT = ["--by", "--block", "--buffer", "--shares", "--seed", "--zones", "--validation", "--test"]
 OPTIONS = {
     "translate": [
-        "--model", "--device", "--batch", "--window", "--overlap", "--average", "--resolution", "--deliver", "--bands",
-        "--scaling", "--region", "--bounds", "--bounds-crs", "--classes", "--confidence", "--vector", "--min-area",
-        "--tiles", "--format", "--compress", "--threads", "--max-pixels", "--seam-report", "--preview", "--overwrite", *WORK,
+        "--model", "--engine", "--device", "--batch", "--window", "--overlap", "--average", "--resolution", "--deliver",
+        "--bands", "--scaling", "--region", "--bounds", "--bounds-crs", "--classes", "--confidence", "--vector",
+        "--min-area", "--tiles", "--format", "--compress", "--threads", "--max-pixels", "--seam-report", "--preview",
+        "--overwrite", *WORK,
     ],
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",
@@ -33,11 +34,15 @@ OPTIONS = {
         "--l1-weight", "--class-weight", "--encoder", "--norm", "--encoder-weights",
         "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
     ],
+    "evaluate": [
+        "--output", "--split", "--layout", "--palette", "--validation", "--group", "--bands", "--scaling",
+        "--inception", "--lpips", "--seams", "--device", "--batch", "--threads", "--overwrite", *WORK,
+    ],
     "tiles build": [
         "--source", "--target", "--vectors", "--style", "--layer", "--palette", "--knows", "--tolerance", "--region",
-        "--bounds", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy", "--attribution",
-        "--bands", "--size", "--overlap", "--coverage", "--misaligned", "--max-offset", *SPLIT, "--workers", "--output",
-        "--overwrite", *WORK,
+        "--bounds", "--footprint", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy",
+        "--attribution", "--bands", "--size", "--overlap", "--coverage", "--misaligned", "--max-offset", *SPLIT,
+        "--workers", "--output", "--overwrite", *WORK,
     ],
     "tiles split": [*SPLIT, *WORK],
     "tiles inspect": [
@@ -48,8 +53,11 @@ OPTIONS = {
         "--output", "--overwrite", *WORK,
     ],
     "tiles export": ["--layout", "--targets", *WORK],
-    "model calibrate": ["--layout", "--palette", "--validation", "--report", "--device", "--threads", "--overwrite", *WORK],
+    "model calibrate": [
+        "--layout", "--palette", "--validation", "--report", "--device", "--threads", "--overwrite", *WORK
+    ],
     "model info": ["--json", "--debug", "--help"],
+    "model export": ["--window", "--mlm", "--threads", "--overwrite", *WORK],
     "sample": ["--seed", "--size", "--overwrite", *WORK],
     "doctor": ["--json", "--debug", "--help"],
 }  # fmt: skip
@@ -127,17 +135,20 @@ def test_options_are_those_of_the_table() -> None:
 def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
     from geopix2pix.device import DeviceName
+    from geopix2pix.engine import EngineName
+    from geopix2pix.evaluation.entries import Split
     from geopix2pix.exporting import ExportLayout, Targets
     from geopix2pix.job import Deliver
     from geopix2pix.output import Compression
     from geopix2pix.pairs import Layout
-    from geopix2pix.partition import By
     from geopix2pix.planning import DRIVERS
-    from geopix2pix.request import Misaligned, Origin
+    from geopix2pix.tilesets.partition import By
+    from geopix2pix.tilesets.request import Misaligned, Origin
 
     assert set(options.PRESETS) == set(PRESETS)
     assert set(options.LAYOUTS) == set(get_args(Layout))
     assert set(options.DEVICES) == set(get_args(DeviceName))
+    assert set(options.SPLITS) == set(get_args(Split))
     assert set(options.SPLITS_BY) == set(get_args(By))
     assert set(options.ORIGINS) == set(get_args(Origin))
     assert set(options.MISALIGNED) == set(get_args(Misaligned))
@@ -146,6 +157,7 @@ def test_choices_are_those_of_the_library() -> None:
     assert set(options.COMPRESSIONS) == set(get_args(Compression))
     assert set(options.DELIVER) == set(get_args(Deliver))
     assert set(options.EXPORT_TARGETS) == set(get_args(Targets))
+    assert set(options.ENGINES) == set(get_args(EngineName))
 
 
 def test_train_options_are_fields_of_the_configuration() -> None:
@@ -194,6 +206,9 @@ def test_version() -> None:
         ["train", "--output", "run"],
         ["train", "pairs", "--output", "run", "--scale", "1,2,3"],
         ["train", "pairs", "--output", "run", "--preset", "heavy"],
+        ["evaluate", "pairs", "--output", "report"],
+        ["evaluate", "model", "pairs"],
+        ["evaluate", "model", "pairs", "--output", "report", "--split", "held-out"],
     ],
 )
 def test_wrong_usage(arguments: Sequence[str]) -> None:
@@ -210,7 +225,9 @@ def mendable(folder: Path) -> list[list[str | Path]]:
         ["translate", absent, folder / "out.tif", "--model", absent],
         ["train", absent, "--output", folder / "run"],
         ["train", absent, absent, "--output", folder / "run", "--shares", "1"],
+        ["evaluate", absent, absent, "--output", folder / "report"],
         ["sample", absent / "town"],
+        ["model", "export", absent, folder / "out.onnx"],
         ["model", "info", absent],
     ]
 
@@ -421,6 +438,27 @@ def test_translate(tiny_model: Path, scene: Path, tmp_path: Path) -> None:
     assert f"{out}: exists already" in again.stderr
 
 
+def test_model_export(tiny_model: Path, scene: Path, tmp_path: Path) -> None:
+    """From a trained model to an exported one, its description and a map, by commands alone."""
+    out, item = tmp_path / "tiny.onnx", tmp_path / "tiny.json"
+    result = run("model", "export", tiny_model, out, "--window", "32", "--mlm", item, "--progress", "json")
+    assert result.exit_code == 0, result.output
+    found = events(result.stdout)
+    assert found[-1] == {"event": "result", "path": str(out)}
+    (figures,) = [event["values"] for event in found if event["event"] == "metric"]
+    assert figures["pixels"] > 1e5
+    assert figures["changed"] <= 1e-4 * figures["pixels"]
+    assert json.loads(item.read_text())["assets"]["model"]["href"] == "./tiny.onnx"
+    info = run("model", "info", out)
+    assert "exported, ONNX operators 18" in info.stdout
+    assert "32 pixels and no other" in info.stdout
+    result = run("translate", scene, tmp_path / "map.tif", "--model", out, "--engine", "onnxruntime")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'map.tif'}\n"), result.output
+    result = run("translate", scene, tmp_path / "no.tif", "--model", out, "--engine", "torch")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "--engine torch" in result.stderr
+
+
 def test_translate_passes_its_options_on(tiny_model: Path, scene: Path, tmp_path: Path) -> None:
     from geopix2pix import translate
 
@@ -494,8 +532,9 @@ def test_doctor_finds_a_healthy_installation() -> None:
     from geopix2pix.model import default_model
 
     code, findings = doctor()
-    broken = [f for f in findings.values() if f["verdict"] != "ok" and f["check"] != "default model"]
-    assert not broken
+    models = ("default model", "default model, exported")
+    assert not [f for f in findings.values() if f["verdict"] != "ok" and f["check"] not in models]
+    assert findings["installation"]["found"] == "full: everything works"
     assert (findings["default model"]["verdict"] == "ok") == default_model().exists()
     assert code == (0 if default_model().exists() else 1)
 

@@ -1,5 +1,6 @@
 """Drawing: what strokes and areas cover, in which order, and that no window changes a pixel."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.features import rasterize
-from rasterio.warp import transform
+from rasterio.warp import transform, transform_geom
 from shapely import LineString, MultiPolygon, Polygon, box
 
-from geopix2pix.canvas import Canvas
-from geopix2pix.drawing import NO_CLASS, DrawnView
-from geopix2pix.errors import VectorError
+from geopix2pix.cartography import canvas
+from geopix2pix.cartography.canvas import Canvas
+from geopix2pix.cartography.drawing import NO_CLASS, DrawnView
+from geopix2pix.cartography.paint import Pen
+from geopix2pix.cartography.strokes import strokes
+from geopix2pix.cartography.style import Style, shipped
+from geopix2pix.cartography.vectors import prepare
+from geopix2pix.errors import TileSetWarning, VectorError
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
-from geopix2pix.ground import pixel_sides
-from geopix2pix.paint import Pen
-from geopix2pix.strokes import strokes
-from geopix2pix.style import Style, shipped
+from geopix2pix.ground import metric_crs, pixel_sides
+from geopix2pix.raster import RasterReader
 from geopix2pix.town import class_raster, lay_out
-from geopix2pix.vectors import prepare
 from tests.features import GRID, LEFT, TOP, UTM, at, of_class, style_of, window_of, write_features
+from tests.rasters import DATA
 
 laws = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 WHOLE = window_of(0, 0, 40, 30)
@@ -119,7 +123,7 @@ def test_the_map_of_that_law_shows_something(whole: Any) -> None:
 
 def test_large_windows_are_painted_in_blocks(map_of: Any, whole: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     view, window = map_of
-    monkeypatch.setattr("geopix2pix.drawing.BLOCK", 13)
+    monkeypatch.setattr("geopix2pix.cartography.drawing.BLOCK", 13)
     np.testing.assert_array_equal(view.read(window).data, whole[0])
 
 
@@ -134,9 +138,11 @@ def test_an_area_covers_its_area(points: list[tuple[float, float]], col: float, 
     """To half the distance of samples, which is a quarter of a pixel, along its edges."""
     parts = shapely.get_parts(shapely.make_valid(Polygon(points)))
     shape = MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
-    canvas = Canvas(Window(-3, -2, 50, 40), (0, 0, 0))
-    canvas.paint(np.array([shapely.transform(shape, lambda xy: xy + (col, row))]), [(255, 255, 255)], [1.0])
-    found = canvas.picture()[0].astype(float).sum() / 255
+    painted = Canvas(Window(-3, -2, 50, 40), (0, 0, 0))
+    painted.paint(
+        np.array([shapely.transform(shape, lambda points: np.add(points, (col, row)))]), [(255, 255, 255)], [1.0]
+    )
+    found = painted.picture()[0].astype(float).sum() / 255
     assert found == pytest.approx(shape.area, abs=0.126 * shape.length + 0.1)
 
 
@@ -180,7 +186,7 @@ def town_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "roads": ([road.line for road in town.roads], {"width_m": [road.width for road in town.roads]}),
     }
     for name, (shapes, columns) in layers.items():
-        placed = [shapely.transform(shape, lambda xy: xy + (LEFT, TOP - SIDE / 2)) for shape in shapes]
+        placed = [shapely.transform(shape, lambda points: np.add(points, (LEFT, TOP - SIDE / 2))) for shape in shapes]
         write_features(path, placed, columns, layer=name)
     return path
 
@@ -223,6 +229,21 @@ def test_outlines_and_casings_do_not_change_classes(tmp_path: Path) -> None:
     assert (with_casing.read(WHOLE).data != without.read(WHOLE).data).any()
 
 
+@laws
+@given(seed=st.integers(0, 2**32 - 1), points=st.integers(4, 400), col=st.integers(-40, 40), row=st.integers(-40, 40))
+def test_areas_of_many_points_are_burnt_as_they_are(seed: int, points: int, col: int, row: int) -> None:
+    """Wild rings, that cross themselves and the window again and again, burnt with and without all their points."""
+    rng = np.random.default_rng(seed)
+    rings = np.rint(np.cumsum(rng.normal(0, 9, (2, points, 2)), axis=1) * 4096) / 4096
+    area = MultiPolygon([Polygon(ring) for ring in rings])
+    window, raster, expected = Window(col, row, 30, 20), np.zeros((20, 30), np.uint8), np.zeros((20, 30), np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canvas, "MANY", 0)
+        canvas.burn(np.array([area]), [1], window, raster)
+    rasterize([(shapely.transform(area, lambda xy: np.subtract(xy, (col, row))), 1)], out=expected)
+    np.testing.assert_array_equal(raster, expected)
+
+
 # Order and colour
 
 
@@ -252,11 +273,11 @@ def test_later_layers_and_later_features_lie_on_top(tmp_path: Path, turned: bool
 @laws
 def test_colours_mix_as_in_browsers(opacity: float, ground: int, level: int) -> None:
     """Source over destination in sRGB (W3C, Compositing and Blending, section 5.1), twice."""
-    canvas = Canvas(Window(0, 0, 4, 2), (ground,) * 3)
+    painted = Canvas(Window(0, 0, 4, 2), (ground,) * 3)
     for _ in range(2):
-        canvas.paint(np.array([box(0, 0, 2, 2)]), [(level,) * 3], [opacity])
+        painted.paint(np.array([box(0, 0, 2, 2)]), [(level,) * 3], [opacity])
     once = ground * (1 - opacity) + level * opacity
-    found = canvas.picture()
+    found = painted.picture()
     assert np.abs(found[:, :, :2] - (once * (1 - opacity) + level * opacity)).max() <= 1.5  # opacity in 256ths
     assert (found[:, :, 2:] == ground).all()
 
@@ -422,3 +443,46 @@ def test_a_file_that_was_prepared_for_something_else_is_refused(tmp_path: Path) 
         DrawnView(tmp_path / "prepared.gpkg", style_of({"type": "fill"}), GRID)
     with pytest.raises(VectorError, match="prepared for another grid"):
         DrawnView(tmp_path / "prepared.gpkg", style, GeoGrid.anchored(UTM, 1))
+
+
+# Real data
+
+
+def real(test: Any) -> Any:
+    skip = pytest.mark.skipif(not DATA.is_dir(), reason="the real data are not beside this checkout")
+    return pytest.mark.data(skip(test))
+
+
+def of_real(folder: Path, scene: Path, vectors: Path, bands: Any = None) -> tuple[np.ndarray, Any]:
+    """The classes that the street style draws on a scene; the scene and the shapes in the file in metres of UTM."""
+    with RasterReader(scene, bands=bands) as reader:
+        grid, window = GeoGrid.of(reader), reader.extent
+    with pytest.warns(TileSetWarning, match="layers that are not there"):
+        prepare([vectors], Style.load(shipped()["streets"]), grid, grid.bounds(window), folder / "prepared.gpkg")
+    classes = DrawnView(folder / "prepared.gpkg", Style.load(shipped()["streets"]), grid).classes(window)
+    left, bottom, right, top = grid.bounds(window)
+    utm = metric_crs(grid.crs, left, bottom)
+    features = json.loads(vectors.read_text())["features"]
+    seen = transform_geom(grid.crs, utm, box(left, bottom, right, top))
+    shapes = [transform_geom("EPSG:4326", utm, feature["geometry"]) for feature in features]
+    return classes, [shapely.geometry.shape(shape) for shape in (seen, *shapes)]
+
+
+@real
+def test_roads_of_vegas_are_eight_metres_wide(tmp_path: Path) -> None:
+    """The scene is in degrees, and its pixels are not square on the ground."""
+    folder = DATA / "scenes" / "vegas"
+    classes, (seen, *lines) = of_real(tmp_path, folder / "scene.tif", folder / "roads.geojson", (1, 2, 3))
+    surface = shapely.union_all(shapely.buffer(lines, 4)).intersection(seen)
+    assert np.mean(classes == 2) == pytest.approx(surface.area / seen.area, rel=0.003)
+
+
+@real
+@pytest.mark.parametrize("tile", [0, 20, 47])
+def test_buildings_of_banepa_cover_what_they_cover(tmp_path: Path, tile: int) -> None:
+    folder = DATA / "train" / "banepa-buildings"
+    scene = sorted((folder / "tiles").glob("*.tif"))[tile]
+    classes, (seen, *areas) = of_real(tmp_path, scene, folder / "osm" / "buildings.geojson")
+    covered = shapely.union_all(shapely.make_valid(areas)).intersection(seen)
+    assert np.mean(classes == 1) == pytest.approx(covered.area / seen.area, rel=0.003)
+    assert set(np.unique(classes)) <= {0, 1}

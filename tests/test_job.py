@@ -1,5 +1,6 @@
 """A job is settled before it is begun, and is the same work in one piece or in shares, on a scene or a part of it."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def test_shares_make_the_same_bytes_as_one_run(palette_model: Path, tmp_path: Pa
     job = planned(source, paths[3], classes=paths[4], confidence=paths[5], **options)
     assert job.grid.rows >= 6
     ends = [0, *cuts, job.grid.rows]
-    shares = [range(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    shares = [range(a, b) for a, b in itertools.pairwise(ends)]
     for rows in reversed(shares):
         assert run(job, rows=rows) == shard_folder(job.output, rows)
         assert not job.output.exists()

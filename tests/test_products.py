@@ -24,9 +24,9 @@ from geopix2pix.manifest import Manifest
 from geopix2pix.mapvectors import write_polygons
 from geopix2pix.products import painted
 from geopix2pix.progress import Event, silent
-from geopix2pix.slippy import SlippyView
 from geopix2pix.steadying import Steadied
 from geopix2pix.webexport import encoded, write_tiles
+from geopix2pix.webtiles.slippy import SlippyView
 from tests.rasters import l_shape, write_raster
 from tests.test_job import PLACE, random_scene
 

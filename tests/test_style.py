@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geopix2pix import filters
-from geopix2pix.colors import color
+from geopix2pix.cartography import filters
+from geopix2pix.cartography.colors import color
+from geopix2pix.cartography.evaluation import Feature, NoValueError, evaluate, passes
+from geopix2pix.cartography.expressions import ARGUMENTS, attributes, constants, frozen, problems
+from geopix2pix.cartography.paint import LAYOUT, PAINT
+from geopix2pix.cartography.style import Style, shipped
 from geopix2pix.errors import StyleError
-from geopix2pix.evaluation import Feature, NoValueError, evaluate, passes
-from geopix2pix.expressions import ARGUMENTS, attributes, constants, frozen, problems
 from geopix2pix.sample import PALETTE
-from geopix2pix.style import Style, shipped
 from tests.features import style_of
 
 NAMES = ("a", "b", "c")
@@ -414,6 +415,66 @@ def test_a_style_is_known_by_what_it_says(tmp_path: Path) -> None:
     assert Style.from_json(document, "changed").sha256 != Style.load(shipped()["streets"]).sha256
 
 
-def test_every_operator_is_described() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "styles.md").read_text(encoding="utf-8")
-    assert not [name for name in ARGUMENTS if f"`{name}`" not in page]
+# The styles in the package, and the page about them
+
+
+@pytest.mark.parametrize(
+    ("properties", "width"),
+    [
+        ({"width_m": 7}, 7),
+        ({"width_m": "6.5", "highway": "track"}, 6.5),
+        ({"width_m": "wide"}, 8),
+        ({"highway": "motorway"}, 14),
+        ({"fclass": "secondary"}, 10),
+        ({"class": "footway"}, 2),
+        ({"class": "street"}, 8),
+        ({}, 8),
+    ],
+)
+def test_the_street_style_knows_how_wide_roads_are(properties: dict[str, Any], width: float) -> None:
+    layers = {layer.id: layer for layer in Style.load(shipped()["streets"]).layers}
+    feature = Feature("LineString", properties)
+    assert layers["roads"].draws(feature)
+    assert layers["roads"].ink(feature).width == layers["road-casing"].ink(feature).gap == width
+
+
+@pytest.mark.parametrize(
+    ("properties", "is_drawn"),
+    [({}, True), ({"kind": "tree"}, True), ({"landuse": "forest"}, True), ({"fclass": "retail"}, False)],
+)
+def test_the_street_style_tells_greens_from_other_land_use(properties: dict[str, Any], is_drawn: bool) -> None:
+    (layer,) = [layer for layer in Style.load(shipped()["streets"]).layers if layer.id == "vegetation"]
+    assert layer.draws(Feature("Polygon", properties)) is is_drawn
+
+
+def test_land_cover_has_one_layer_for_each_text() -> None:
+    style = Style.load(shipped()["landcover"])
+    texts = [text for layer in style.layers for text in layer.filter[2]]
+    assert len(set(texts)) == len(texts)
+    for layer in style.layers:
+        assert layer.id in layer.filter[2]
+        assert layer.class_index == style.palette.names.index(layer.id)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return (Path(__file__).parents[1] / "docs" / "styles.md").read_text(encoding="utf-8")
+
+
+def test_everything_that_is_drawn_is_described(page: str) -> None:
+    names = [*ARGUMENTS, *(name for table in (PAINT, LAYOUT) for kind in table.values() for name in kind)]
+    assert not [name for name in names if f"`{name}`" not in page]
+
+
+def test_the_example_of_the_page_is_a_style(page: str) -> None:
+    style = Style.from_json(json.loads(page.partition("```json")[2].partition("```")[0]), "docs/styles.md")
+    roads = style.layers[1]
+    assert [roads.ink(Feature("LineString", {"width": width})).width for width in ("5", "wide")] == [5, 8]
+    assert roads.ink(Feature("LineString", {})).width == 8
+
+
+def test_the_page_lists_what_the_land_cover_style_draws(page: str) -> None:
+    style = Style.load(shipped()["landcover"])
+    for layer, map_class in zip(style.layers, style.palette.classes, strict=True):
+        colors = [bytes(color).hex().upper() for color in (map_class.display, map_class.color)]
+        assert "| " + " | ".join([layer.id, *colors, ", ".join(layer.filter[2][1:])]) + " |" in page

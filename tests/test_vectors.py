@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from rasterio.crs import CRS
 from rasterio.warp import transform_geom
 from shapely import LineString, MultiPolygon, Point, Polygon, box
 
-from geopix2pix import vectorfile
+from geopix2pix.cartography import vectorfile
+from geopix2pix.cartography.prepared import Prepared, Rows, near_rows
+from geopix2pix.cartography.style import Style
+from geopix2pix.cartography.vectorfile import vector_layers
+from geopix2pix.cartography.vectors import prepare
 from geopix2pix.errors import Cancelled, OutputError, StyleError, TileSetWarning, VectorError
 from geopix2pix.geogrid import GeoGrid
-from geopix2pix.prepared import Prepared, Rows, near_rows
-from geopix2pix.style import Style
-from geopix2pix.vectorfile import vector_layers
-from geopix2pix.vectors import prepare
 from tests.features import GRID, LEFT, TOP, UTM, at, style_of, write_features
 
 BOUNDS = (LEFT, TOP - 100, LEFT + 100, TOP)
@@ -88,6 +89,7 @@ def test_pieces_make_no_difference(tmp_path: Path, driver: str, monkeypatch: pyt
     style = style_of({"type": "fill", "paint": {"fill-opacity": ["/", ["get", "n"], 40]}})
     found = []
     for piece in (7, 1000):
+        monkeypatch.setattr(vectorfile, "PARSED_PIECE", piece)
         monkeypatch.setattr(vectorfile, "PIECE", piece)
         found.append(prepared(tmp_path, file, style)[1])
     assert found[0].inks == found[1].inks
@@ -282,6 +284,18 @@ def test_stopping_leaves_what_was_there(tmp_path: Path, things: Path) -> None:
 def test_what_cannot_be_written_is_told(tmp_path: Path, things: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         prepared(tmp_path, things, style_of(FILL), output=tmp_path / "missing" / "prepared.gpkg")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [16, 80, 160, 320, 640])
+def test_a_full_disk_loses_nothing(tmp_path: Path, small_disk: Callable[[int], Path], size: int) -> None:
+    shapes = [at(box(i % 90, i // 90, i % 90 + 5, i // 90 + 7)) for i in range(8000)]
+    file = write_features(tmp_path / "things.gpkg", shapes)
+    disk = small_disk(size)
+    (disk / "prepared.gpkg").write_text("an older file")
+    with pytest.raises(OutputError, match=r"prepared\.gpkg: cannot be written"):
+        prepared(tmp_path, file, style_of(FILL), output=disk / "prepared.gpkg")
+    assert [(path.name, path.read_text()) for path in disk.iterdir()] == [("prepared.gpkg", "an older file")]
 
 
 # Files of others

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -605,22 +604,6 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
         done = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=600)
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] < peaks[0] + 40, f"peaks {peaks} MiB"
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A function that mounts an empty disk of so many KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(size: int) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)]
-        if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode:
-            pytest.skip("mounting a small disk needs root")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
 
 
 @pytest.mark.slow
