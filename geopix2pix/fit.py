@@ -14,7 +14,6 @@ MAX_APART = 0.15
 """Of a band's range, by which the values of a scene may differ from those in training on average: 38 of 255 levels.
 Other light and other towns differ by about half of it, forest and bright city by more."""
 MIN_SPREAD = 0.1  # of the range that a model scales by, which the bulk of a scene fills at least
-MIDDLE = len(QUANTILES) // 2
 
 
 def warn_of_misfits(reader: RasterReader, manifest: Manifest, scaling: Scaling) -> None:
@@ -56,7 +55,7 @@ def _compare(reader: RasterReader, manifest: Manifest, scaling: Scaling, found: 
     apart = distances(found, scaling, known, manifest.source.scaling)
     band = int(apart.argmax())
     if apart[band] > MAX_APART:
-        here, there = (f"{q[MIDDLE]:.4g} ({q[0]:.4g} to {q[-1]:.4g})" for q in (found[band], known[band]))
+        here, there = (f"{np.interp(50, QUANTILES, q):.4g} ({q[0]:.4g} to {q[-1]:.4g})" for q in (found[band], known[band]))
         warnings.warn(
             f"{reader.path}: does not look like what the model {manifest.name!r} learned from: band "
             f"{manifest.source.names[band]} has a median of {here} here and of {there} there, {apart[band]:.0%} of its "
