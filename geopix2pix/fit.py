@@ -55,7 +55,8 @@ def _compare(reader: RasterReader, manifest: Manifest, scaling: Scaling, found: 
     apart = distances(found, scaling, known, manifest.source.scaling)
     band = int(apart.argmax())
     if apart[band] > MAX_APART:
-        here, there = (f"{np.interp(50, QUANTILES, q):.4g} ({q[0]:.4g} to {q[-1]:.4g})" for q in (found[band], known[band]))
+        both = ((np.interp(50, QUANTILES, q), q) for q in (found[band], known[band]))
+        here, there = (f"{median:.4g} ({q[0]:.4g} to {q[-1]:.4g})" for median, q in both)
         warnings.warn(
             f"{reader.path}: does not look like what the model {manifest.name!r} learned from: band "
             f"{manifest.source.names[band]} has a median of {here} here and of {there} there, {apart[band]:.0%} of its "
