@@ -13,8 +13,8 @@ import numpy.typing as npt
 import shapely
 
 from geopix2pix.grid import Window
-from geopix2pix.splits import by_blocks, shares_by_split, shifted
-from geopix2pix.tileindex import Tile
+from geopix2pix.tilesets.splits import by_blocks, shares_by_split, shifted
+from geopix2pix.tilesets.tileindex import Tile
 from geopix2pix.town import CLASSES, RESOLUTION, class_raster, lay_out
 
 TILE, TOWNS, SEEDS = 64, 3, 30

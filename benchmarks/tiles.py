@@ -18,9 +18,9 @@ import rasterio
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
-from geopix2pix.building import build
-from geopix2pix.request import Request
 from geopix2pix.sample import write_sample
+from geopix2pix.tilesets.building import build
+from geopix2pix.tilesets.request import Request
 
 SIDE, SIZE, ROUNDS = 4096, 256, 3
 LARGE = 20_000

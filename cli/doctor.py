@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,19 @@ from . import options
 from .report import Report
 from .session import MENDABLE
 
-PACKAGES = ("torch", "rasterio", "numpy", "safetensors", "segmentation_models_pytorch", "timm", "shapely", "pyogrio")
+ESSENTIAL = ("rasterio", "numpy", "safetensors", "filelock", "click", "rich")
+OPTIONAL = {
+    "torch": "train, export, and translate with trained models (.safetensors)",
+    "segmentation_models_pytorch": "do so with networks on an encoder, such as the default model",
+    "timm": "do so with networks on an encoder, such as the default model",
+    "onnxruntime": "translate with exported models (.onnx), and export",
+    "onnx": "export",
+    "onnxscript": "export",
+    "shapely": "invent sample regions",
+    "pyogrio": "invent sample regions",
+    "mercantile": "read tiles of maps",
+}
+"""What each package is for; without some of them an installation is lighter, not broken."""
 REINSTALL = "install geopix2pix again in a virtual environment of its own"
 
 
@@ -27,7 +40,7 @@ class Finding:
     """What one check found."""
 
     check: str
-    verdict: Literal["ok", "doubtful", "broken"]
+    verdict: Literal["ok", "absent", "doubtful", "broken"]
     found: str
     remedy: str = ""
 
@@ -51,20 +64,52 @@ def _line(finding: Finding) -> str:
 def _findings() -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}, {sys.executable}")
     yield Finding("geopix2pix", "ok", f"{geopix2pix.__version__} in {Path(geopix2pix.__file__).parent}")
-    yield from map(_package, PACKAGES)
+    packages = [*map(_essential, ESSENTIAL), *(_optional(name, work) for name, work in OPTIONAL.items())]
+    there = {finding.check for finding in packages if finding.verdict == "ok"}
+    yield _installation(there)
+    yield from packages
     yield _tried("GDAL", _gdal, REINSTALL)
     yield _tried("PROJ", _proj, f"unset PROJ_LIB and PROJ_DATA if they are set; otherwise {REINSTALL}")
-    yield _tried("torch", _torch, REINSTALL)
-    yield _tried("encoders", _encoders, REINSTALL)
-    yield _tried("default model", _default_model, REINSTALL)
+    if "torch" in there:
+        yield _tried("torch devices", _torch, REINSTALL)
+    if {"torch", "segmentation_models_pytorch"} <= there:
+        yield _tried("encoders", _encoders, REINSTALL)
+    if "onnxruntime" in there:
+        yield _tried("onnxruntime devices", _onnxruntime, REINSTALL)
+    yield _tried("default model", lambda: _default_model(exported=False), REINSTALL)
+    yield _tried("default model, exported", lambda: _default_model(exported=True), REINSTALL)
     yield from _environment()
 
 
-def _package(name: str) -> Finding:
+def _installation(there: set[str]) -> Finding:
+    """Which of the two sets of packages is installed, and what it is good for."""
+    if not there & {"torch", "onnxruntime"}:
+        found = "neither torch nor onnxruntime is installed, so that nothing can be computed"
+        return Finding("installation", "broken", found, REINSTALL)
+    missing = OPTIONAL.keys() - there
+    if not missing:
+        return Finding("installation", "ok", "full: everything works")
+    if "torch" not in there:
+        found = "light: translates with exported models (.onnx); training and exporting need the full one"
+        return Finding("installation", "ok", found, "pip install geopix2pix makes it full")
+    return Finding("installation", "ok", f"without {', '.join(sorted(missing))}", "pip install geopix2pix adds them")
+
+
+def _essential(name: str) -> Finding:
+    found = _version(name)
+    return Finding(name, "ok", found) if found else Finding(name, "broken", "not installed", REINSTALL)
+
+
+def _optional(name: str, work: str) -> Finding:
+    found = _version(name)
+    return Finding(name, "ok", found) if found else Finding(name, "absent", "not installed", f"only needed to {work}")
+
+
+def _version(name: str) -> str | None:
     try:
-        return Finding(name, "ok", version(name))
-    except PackageNotFoundError:
-        return Finding(name, "broken", "not installed", REINSTALL)
+        return version(name) if find_spec(name) else None
+    except (PackageNotFoundError, ImportError):
+        return None
 
 
 def _tried(check: str, facts: Callable[[], str], remedy: str) -> Finding:
@@ -112,10 +157,16 @@ def _encoders() -> str:
     return f"{len(segmentation_models_pytorch.encoders.get_encoder_names())} encoders, and those of timm"
 
 
-def _default_model() -> str:
+def _onnxruntime() -> str:
+    import onnxruntime
+
+    return f"onnxruntime {onnxruntime.__version__}, devices cpu"
+
+
+def _default_model(*, exported: bool) -> str:
     from geopix2pix.model import ModelFile, default_model
 
-    loaded = ModelFile.load(default_model())
+    loaded = ModelFile.load(default_model(exported=exported))
     return f"{loaded.manifest.name} {loaded.manifest.version}, SHA-256 {loaded.digest}"
 
 

@@ -12,6 +12,7 @@ from .session import session
 
 # The same lists as in the library, whose modules would load torch and rasterio just for `--help`; a test compares them.
 DEVICES = ("auto", "cpu", "cuda", "mps")
+ENGINES = ("torch", "onnxruntime")
 LAYOUTS = ("auto", "folders", "source-left", "source-right")
 PRESETS = ("light", "pix2pix")
 SPLITS = ("train", "validation", "test", "all")

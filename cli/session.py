@@ -17,6 +17,8 @@ from geopix2pix.errors import Cancelled, GeoPix2PixError, GeoPix2PixWarning
 from .report import Mode, Report, sink
 
 MENDABLE, BUG, CANCELLED = 1, 70, 130
+FULL = ("torch", "segmentation_models_pytorch", "timm", "torchvision", "onnx", "onnxscript", "pyogrio", "PIL")
+"""What the light installation is without: it translates with exported models, and does nothing else."""
 
 
 @contextmanager
@@ -49,6 +51,11 @@ def _verdict(error: BaseException) -> tuple[int, str]:
             return CANCELLED, str(error) or "cancelled"
         case GeoPix2PixError():
             return MENDABLE, str(error)
+        case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in FULL:
+            return MENDABLE, (
+                f"this needs {name}, which is not installed; install geopix2pix with all that it needs "
+                "(pip install geopix2pix), or see what works without: geopix2pix doctor"
+            )
         case MemoryError():
             return MENDABLE, "the memory is not enough; give a smaller --batch, --window or --crop"
         case _:

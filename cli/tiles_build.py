@@ -112,9 +112,9 @@ def build(
 
     When it was stopped or killed, the same command goes on where it was.
     """
-    from geopix2pix.building import build
-    from geopix2pix.request import Request
-    from geopix2pix.style import shipped
+    from geopix2pix.cartography.style import shipped
+    from geopix2pix.tilesets.building import build
+    from geopix2pix.tilesets.request import Request
 
     request = Request(style=shipped().get(style, Path(style)) if style else None, **values)
     workers = workers or os.cpu_count() or 1

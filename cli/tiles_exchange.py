@@ -79,6 +79,6 @@ def import_(
 def export(folder: Path, out: Path, *, layout: Any, targets: Any, report: Report) -> None:
     """Write the tile set FOLDER as PNG pictures to the new folder OUT."""
     from geopix2pix.exporting import export_pairs
-    from geopix2pix.tileset import TileSet
+    from geopix2pix.tilesets.tileset import TileSet
 
     report.result(export_pairs(TileSet.open(folder), out, layout=layout, targets=targets, progress=report))

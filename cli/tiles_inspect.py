@@ -11,7 +11,7 @@ from . import options
 from .report import Report
 
 if TYPE_CHECKING:
-    from geopix2pix.inspection import Summary
+    from geopix2pix.inspection.summary import Summary
 
 
 def _named(*endings: str) -> Callable[..., Path | None]:
@@ -54,11 +54,11 @@ def inspect(
     report: Report,
 ) -> None:
     """Show what the tile set FOLDER holds: tiles, splits, classes, offsets, and what is odd about it."""
-    from geopix2pix.contactsheet import chosen, contact_sheet, doubtful
-    from geopix2pix.inspection import inspect as summary_of
-    from geopix2pix.inspectionpage import html_page
+    from geopix2pix.inspection.contactsheet import chosen, contact_sheet, doubtful
+    from geopix2pix.inspection.page import html_page
+    from geopix2pix.inspection.summary import inspect as summary_of
     from geopix2pix.output import check_target, write_bytes
-    from geopix2pix.tileset import TileSet
+    from geopix2pix.tilesets.tileset import TileSet
 
     tileset = TileSet.open(folder)
     for target in filter(None, (page, sheet)):
@@ -79,7 +79,7 @@ def inspect(
 
 
 def _lines(summary: "Summary") -> list[str]:
-    from geopix2pix.findings import findings
+    from geopix2pix.inspection.findings import findings
 
     facts = [f"{name:18} {value}" for name, value in _facts(summary).items()]
     found = [f"{'worth knowing':18} {text}" for text in findings(summary)]
@@ -87,7 +87,7 @@ def _lines(summary: "Summary") -> list[str]:
 
 
 def _facts(summary: "Summary") -> dict[str, str]:
-    from geopix2pix.findings import area, direction, many, percent
+    from geopix2pix.inspection.findings import area, direction, many, percent
 
     whole, offsets, common = summary.whole, summary.offsets, summary.offsets.common
     sides = " x ".join(dict.fromkeys(f"{side:.3g}" for side in summary.resolution or ()))
@@ -116,7 +116,7 @@ def _facts(summary: "Summary") -> dict[str, str]:
 
 
 def _splits(summary: "Summary") -> list[list[str]]:
-    from geopix2pix.findings import area, percent
+    from geopix2pix.inspection.findings import area, percent
 
     classes = list(summary.whole.shares)
     rows = [["split", "tiles", "known", "ground", *classes]]

@@ -11,7 +11,7 @@ from . import options
 from .report import Report
 
 if TYPE_CHECKING:
-    from geopix2pix.partition import SplitRequest
+    from geopix2pix.tilesets.partition import SplitRequest
 
 NAMES = ("by", "block", "buffer", "shares", "seed", "zones", "validation", "test")
 
@@ -48,7 +48,7 @@ def split_options(body: Callable[..., None]) -> Callable[..., None]:
 
 def request(split: dict[str, Any]) -> "SplitRequest | None":
     """What the options ask for; None where none was given."""
-    from geopix2pix.partition import SplitRequest
+    from geopix2pix.tilesets.partition import SplitRequest
 
     return SplitRequest(**split) if split else None
 
@@ -59,7 +59,7 @@ def request(split: dict[str, Any]) -> "SplitRequest | None":
 @options.work
 def split(folder: Path, *, split: dict[str, Any], report: Report) -> None:
     """Divide the tile set FOLDER anew into training, validation and test. Only its index is written."""
-    from geopix2pix.partition import SplitRequest, divide
+    from geopix2pix.tilesets.partition import SplitRequest, divide
 
     divide(folder, request(split) or SplitRequest())
     report.result(folder)

@@ -13,6 +13,12 @@ from .report import Report
 @click.argument("scene", type=options.FILE)
 @click.argument("out", type=options.FILE)
 @click.option("--model", type=options.FILE, help="A model file; the default is the one in the package.")
+@click.option(
+    "--engine",
+    type=click.Choice(options.ENGINES),
+    help="What computes: torch trained models (.safetensors), onnxruntime exported ones (.onnx); the default is by the "
+    "file.",
+)
 @options.device
 @click.option(
     "--batch", type=click.IntRange(min=1), help="Windows that are computed at once; on a CPU no result depends on it."

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geopix2pix.scoring import evaluate as evaluate
+    from geopix2pix.evaluation.scoring import evaluate as evaluate
     from geopix2pix.training import train as train
     from geopix2pix.translation import translate as translate
 
@@ -14,7 +14,7 @@ __all__ = ["__version__", "evaluate", "train", "translate"]
 # torch and rasterio take seconds to import, so the functions come when they are first asked for. Their modules have
 # other names: a submodule `translate` would rebind the function as soon as anybody imported it.
 _FUNCTIONS = {
-    "evaluate": "geopix2pix.scoring",
+    "evaluate": "geopix2pix.evaluation.scoring",
     "train": "geopix2pix.training",
     "translate": "geopix2pix.translation",
 }

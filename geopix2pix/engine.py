@@ -1,81 +1,104 @@
-"""A model file made ready to compute: batches of scaled patches in, blendable values out."""
+"""What computes: a model file made ready, batches of scaled patches in, blendable values out."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from geopix2pix import device, networks
-from geopix2pix.errors import ModelFileError
-from geopix2pix.model import ModelFile
+from geopix2pix.errors import ConfigError
+from geopix2pix.manifest import Manifest
+from geopix2pix.model import ModelFile, default_model
 
 Batch = npt.NDArray[np.float32]
+EngineName = Literal["torch", "onnxruntime"]
+"""`torch` computes trained models (.safetensors), `onnxruntime` exported ones (.onnx)."""
 
 
-class Engine:
-    """The network of a model file on a device.
+class Engine(Protocol):
+    """A network that is ready to compute, whatever computes it."""
 
-    Raises:
-        ModelFileError: the weights do not fit the network that the manifest describes.
-        ConfigError: the device is not available, or the network cannot be built.
-    """
+    @property
+    def manifest(self) -> Manifest: ...
 
-    def __init__(self, model: ModelFile, device_name: str = "auto", threads: int | None = None) -> None:
-        self.manifest = model.manifest
-        self.device = device.select(device_name)
-        if threads is not None:
-            torch.set_num_threads(threads)
-        generator = networks.generator(model.manifest.generator)
-        weights = {name: torch.from_numpy(np.array(array)) for name, array in model.weights.items()}
-        _check(weights, networks.weights(generator), model)
-        generator.load_state_dict(weights, strict=False)  # files are without the batch counters, which nothing reads
-        self._generator = generator.to(self.device, torch.float32).eval()
+    @property
+    def device_type(self) -> str:
+        """`cpu`, or what else computes."""
 
     @property
     def parameters(self) -> dict[str, str | int]:
         """What decides the bytes of a result beside the model and the windows, as JSON values."""
-        return {
-            "engine": f"torch {torch.__version__}",
-            "device": self.device.type,
-            "precision": "float32",
-            "threads": torch.get_num_threads(),
-        }
 
-    @torch.inference_mode()
     def predict(self, batch: Batch) -> Batch:
         """The values to blend for patches in [-1, 1], shape (n, bands, rows, cols), sides multiples of the stride.
 
         Class probabilities for the palette head, bands in [-1, 1] for the raster head; shape (n, channels, rows, cols).
-
-        Raises:
-            ConfigError: the device has too little memory for the batch.
         """
-        # On a CPU the bits of a result depend on the size of the batch that it was computed in.
-        size = 1 if self.device.type == "cpu" else len(batch)
-        with device.enough_memory("give a smaller --batch or --window, or --device cpu"):
-            values = [self._predict(patches) for patches in torch.split(torch.from_numpy(batch), size)]
-        return np.concatenate(values)
-
-    def _predict(self, patches: torch.Tensor) -> Batch:
-        # By itself cuDNN computes in TF32, with 10 bits of precision, and chooses algorithms by their speed.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            output = self._generator(patches.to(self.device))
-        if self.manifest.generator.head == "palette":
-            output = (output / (self.manifest.temperature or 1.0)).softmax(dim=1)
-        values: Batch = output.float().cpu().numpy()
-        return values
 
 
-def _check(weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], model: ModelFile) -> None:
-    missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
-    if missing or extra:
-        raise ModelFileError(
-            f"model {model.manifest.name!r}: its tensors do not belong to the network that it describes "
-            f"({len(missing)} missing, such as {missing[:1]}; {len(extra)} unknown, such as {extra[:1]}); "
-            "the file was not written by geopix2pix, or by another version of it: train or export it again"
-        )
-    for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape:
-            raise ModelFileError(
-                f"model {model.manifest.name!r}: tensor {name!r} has shape {tuple(tensor.shape)}, the network that the "
-                f"file describes needs {tuple(expected[name].shape)}; train or export it again"
+def installed(name: EngineName) -> bool:
+    """Whether an engine is there, found without loading it, which takes seconds."""
+    try:
+        return find_spec(name) is not None
+    except ImportError:
+        return False
+
+
+def package_model(name: EngineName | None) -> Path:
+    """The model in the package for an engine; without a name for torch if that is installed."""
+    return default_model(exported=name == "onnxruntime" or (name is None and not installed("torch")))
+
+
+def check_engine(model: ModelFile, name: EngineName | None, window: int | None) -> None:
+    """Nothing, if an engine is installed that computes this file with windows of this side; without them its own.
+
+    Raises:
+        ConfigError: it is another engine, or not installed, or the model was exported for other windows.
+    """
+    own = _own(model)
+    called = f"the model {model.manifest.name!r}"
+    if name not in (None, own):
+        form, other = ("trained", "export it with `geopix2pix model export`")
+        if own == "onnxruntime":
+            form, other = "exported", "give the trained file (.safetensors)"
+        raise ConfigError(f"--engine {name}: {called} is {form}, which {own} computes; {other}, or leave out --engine")
+    if not installed(own):
+        remedy = "pip install onnxruntime"
+        if own == "torch":
+            remedy = (
+                "give an exported model (.onnx), or install geopix2pix with all that it needs (pip install geopix2pix)"
             )
+        raise ConfigError(f"{called} needs {own}, which is not installed here; {remedy}")
+    if window is not None and model.window not in (None, window):
+        raise ConfigError(
+            f"--window {window}: {called} was exported for windows of {model.window} alone; leave out --window, or "
+            "export it for all"
+        )
+
+
+def _own(model: ModelFile) -> EngineName:
+    return "torch" if model.graph is None else "onnxruntime"
+
+
+def load_engine(model: ModelFile, *, device: str = "auto", threads: int | None = None) -> Engine:
+    """A model made ready by the engine that computes files of its kind.
+
+    Raises:
+        ConfigError: the engine cannot be loaded, or has no such device.
+        ModelFileError: the model's tensors or graph do not fit what its manifest describes.
+    """
+    own = _own(model)
+    try:  # each takes its time to load, and only one is needed
+        if own == "torch":
+            from geopix2pix.torch_engine import TorchEngine
+
+            return TorchEngine(model, device, threads)
+        from geopix2pix.onnx_engine import OnnxEngine
+
+        return OnnxEngine(model, device, threads)
+    except ImportError as error:
+        raise ConfigError(
+            f"the model {model.manifest.name!r} is computed by {own}, which cannot be loaded here ({error}); "
+            "`geopix2pix doctor` tells what is missing"
+        ) from error

@@ -16,8 +16,8 @@ from geopix2pix.errors import ConfigError, OutputError, TileSetError, TileSetWar
 from geopix2pix.output import writing
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.raster import RasterReader
-from geopix2pix.tileindex import Split, Tile
-from geopix2pix.tileset import Side, TileSet
+from geopix2pix.tilesets.tileindex import Split, Tile
+from geopix2pix.tilesets.tileset import Side, TileSet
 
 ExportLayout = Literal["folders", "side-by-side"]
 """`folders`: `train/source/NAME.png` and `train/target/NAME.png`; `side-by-side`: `train/NAME.png` holds both, the

@@ -104,9 +104,10 @@ class GeoGrid:
         if crs == self.crs:
             return self.bounds(window)
         lattice = self._lattice(crs, window)
-        if not np.isfinite(lattice).any():
+        known = np.sort(lattice[0, np.isfinite(lattice[0])])
+        if known.size == 0:
             raise SceneError(f"what lies at {self.bounds(window)} in {name(self.crs)} is outside of {name(crs)}")
-        turn, middle = full_turn(crs), float(np.nanmedian(lattice[0]))
+        turn, middle = full_turn(crs), known[known.size // 2]
         if turn is not None:
             lattice[0] -= turn * np.floor((lattice[0] - middle) / turn + 0.5)
         # A smooth line strays from the chord between two points by an eighth of its second difference.

@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geopix2pix import __version__, completion
-from geopix2pix.appraisal import facts, skipped
-from geopix2pix.cutting import Legend, cut, write_pair
+from geopix2pix import __version__
 from geopix2pix.errors import ConfigError
 from geopix2pix.fill import reflect
 from geopix2pix.geogrid import GeoGrid
@@ -19,12 +17,16 @@ from geopix2pix.grid import Window
 from geopix2pix.journal import Line
 from geopix2pix.pair import Bands, Pair, PairSet, check_mixable, opened
 from geopix2pix.pairs import Layout, open_pairs
-from geopix2pix.partition import SplitRequest, divided, warn_if_shifted
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.raster import Patch
-from geopix2pix.site import Site
-from geopix2pix.tileindex import Split
-from geopix2pix.tileset import Side, TileSet
+from geopix2pix.tilesets import completion
+from geopix2pix.tilesets.appraisal import facts, skipped
+from geopix2pix.tilesets.cutting import Legend, cut, write_pair
+from geopix2pix.tilesets.partition import SplitRequest, divided, warn_if_shifted
+from geopix2pix.tilesets.site import Site
+from geopix2pix.tilesets.splits import files_by_pattern
+from geopix2pix.tilesets.tileindex import Split
+from geopix2pix.tilesets.tileset import Side, TileSet
 
 GAP = 0.1  # between pictures on the plane on which the index shows them, as a share of the largest
 
@@ -100,6 +102,9 @@ def import_pairs(
         raise ConfigError(
             f"size {size} must be 16 to 4096 pixels, overlap {overlap} 0 to below it, coverage {coverage} above 0 to 1"
         )
+    if split is not None and split.by == "files":
+        names = [pair.name for pairs in parts.values() for pair in pairs.train]
+        files_by_pattern(names, validation=split.validation, test=split.test)  # refused now rather than at the end
     parameters = {"coverage": coverage, "tolerance": tolerance, "pictures": {s: len(p.train) for s, p in parts.items()}}
     layout = completion.Layout(
         grid=None,

@@ -13,8 +13,8 @@ from geopix2pix.manifest import DType
 from geopix2pix.pair import Bands, Pair, PairSet, opened
 from geopix2pix.palette import Palette
 from geopix2pix.raster import Georeference
-from geopix2pix.tileindex import Tile
-from geopix2pix.tileset import Content, TileSet, is_tile_set
+from geopix2pix.tilesets.tileindex import Tile
+from geopix2pix.tilesets.tileset import Content, TileSet, is_tile_set
 
 Layout = Literal["auto", "folders", "source-left", "source-right"]
 """`folders`: `source/` and `target/` with the same file names; `source-left` and `source-right`: one picture holds both

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-Complex = npt.NDArray[np.complex64]
 Mask = npt.NDArray[np.bool_]
 
 # Chosen on real pairs: docs/decisions/008-pairs-that-fit.md
@@ -24,7 +23,7 @@ SPAN = 4  # offsets up to this multiple of the reach show how high agreement ris
 APART = 3.0  # pixels from the best offset within which agreement belongs to it
 FEW = 30.0  # pixels of edges; fewer in the overlap count less, since a handful agrees by chance
 MAX_VALUES = 40  # a single band of more distinct values is a grey picture, not a class raster
-SLOPE, MIDDLE = 5.2, 0.4  # of the logistic curve from the lead over the second best offset to confidence
+SLOPE, MIDDLE = 5.2, 0.45  # of the logistic curve from the lead over the second best offset to confidence
 CONFIDENT = 0.5  # an offset that is less likely to be right is no offset: wrong ones are long
 TOGETHER = 2.0  # pixels from the common offset within which the offset of a tile supports it
 
@@ -39,7 +38,7 @@ class Offset(NamedTuple):
     confidence: float
     """The probability that the offset is right to a pixel, where every second pair does not belong together at all.
 
-    0 where source or target show no edge.
+    0 where source or target show no edge, and where agreement still rises beyond the reach.
     """
 
 

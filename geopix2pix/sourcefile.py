@@ -18,7 +18,6 @@ from geopix2pix.raster import RasterReader
 from geopix2pix.warp import stretches
 
 MAX_FINER = 2048  # columns or rows of a file in one pixel of the grid: all of these are read at once for their mean
-ROUNDING = 1e-3  # so that twice as fine is twice as fine, however the resolutions were computed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,4 +97,4 @@ def _factors(own: GeoGrid, extent: Window, onto: GeoGrid) -> tuple[int, int]:
             f"{wide:.0f} x {high:.0f} of its pixels lie in one of the grid, the limit is {MAX_FINER}; choose a "
             "resolution nearer to its own, or reduce it first with gdalwarp -r average"
         )
-    return math.floor(wide + ROUNDING), math.floor(high + ROUNDING)
+    return math.floor(wide), math.floor(high)

@@ -3,18 +3,19 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from geopix2pix import __version__
 from geopix2pix.blend import Blender
+from geopix2pix.engine import Engine, EngineName, check_engine, load_engine, package_model
 from geopix2pix.errors import ConfigError, OutputError, SceneError
 from geopix2pix.gdal import MAX_PIXELS
 from geopix2pix.grid import WindowGrid, alignment
 from geopix2pix.manifest import Manifest
-from geopix2pix.model import ModelFile, default_model
+from geopix2pix.model import ModelFile
 from geopix2pix.mosaic import pieces
 from geopix2pix.normalize import Scaling
 from geopix2pix.output import OutputSpec, check_target, write_bytes
@@ -22,10 +23,8 @@ from geopix2pix.preview import side_by_side
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.raster import RasterReader
 from geopix2pix.scene import SceneScaling, open_scene, scene_scaling, warn_of_doubts
+from geopix2pix.seams import measured_seams
 from geopix2pix.writer import RasterWriter
-
-if TYPE_CHECKING:
-    from geopix2pix.engine import Engine
 
 GPU_BATCH = 8  # keeps a GPU busy with windows of 512 pixels; on a CPU batches cost memory and save no time
 
@@ -35,6 +34,7 @@ def translate(
     output: str | Path,
     *,
     model: str | Path | None = None,
+    engine: EngineName | None = None,
     device: str = "auto",
     threads: int | None = None,
     batch: int | None = None,
@@ -53,9 +53,10 @@ def translate(
     The result has the source's size, CRS and transform; what is not valid in the source is masked in it. A run that was
     killed or cancelled goes on where it stopped when it is called again with the same arguments.
 
-    `model` defaults to the one in the package, `window` and `overlap` (pixels) to the model's own, `threads` to torch's
-    choice, `bands` (1-based) to the scene's bands of the names that the model reads. `seam_report` is a JSON file for
-    the seam measures of this scene and model, `preview` a PNG that shows scene and result side by side.
+    `model` defaults to the one in the package, `engine` to the one that computes files of its kind, `window` and
+    `overlap` (pixels) to the model's own, `threads` to the engine's choice, `bands` (1-based) to the scene's bands of
+    the names that the model reads. `seam_report` is a JSON file for the seam measures of this scene and model,
+    `preview` a PNG that shows scene and result side by side.
 
     Raises:
         RasterError: the source cannot be opened or read.
@@ -66,7 +67,7 @@ def translate(
         Cancelled: `progress` asked to stop.
     """
     source, output = Path(source), Path(output)
-    model = default_model() if model is None else Path(model)
+    model = package_model(engine) if model is None else Path(model)
     targets = [output, *(Path(extra) for extra in (seam_report, preview) if extra is not None)]
     for number, target in enumerate(targets):
         check_target(target, source, overwrite=overwrite)
@@ -75,18 +76,17 @@ def translate(
     if output.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"{output}: the result is a GeoTIFF; give it a name that ends in .tif")
     loaded = ModelFile.load(model)
+    check_engine(loaded, engine, window)
     manifest = loaded.manifest
     with open_scene(source, manifest, bands, max_pixels) as reader:
         grid = fitted_grid(reader.width, reader.height, manifest, window, overlap)
         chosen_scaling = scene_scaling(reader, manifest, scaling)
         warn_of_doubts(reader, manifest)
 
-        # torch takes seconds to import: not before the request is known to be good.
-        from geopix2pix.engine import Engine
-
-        engine = Engine(loaded, device, threads)
+        # Engines take seconds to load: not before the request is known to be good.
+        computing = load_engine(loaded, device=device, threads=threads)
         if batch is None:
-            batch = 1 if engine.device.type == "cpu" else GPU_BATCH
+            batch = 1 if computing.device_type == "cpu" else GPU_BATCH
         settings = {
             "geopix2pix": __version__,
             "model": f"{manifest.name} {manifest.version}",
@@ -95,17 +95,15 @@ def translate(
             "scaling": chosen_scaling.to_json(),
             "window": grid.window,
             "overlap": grid.overlap,
-            **engine.parameters,
+            **computing.parameters,
         }
         if seam_report is not None:  # before the map is written: what cannot be measured is refused before the work
-            from geopix2pix.seams import measured_seams
-
-            report = measured_seams(reader, engine, chosen_scaling, grid, batch=batch, progress=progress)
+            report = measured_seams(reader, computing, chosen_scaling, grid, batch=batch, progress=progress)
             report = {"scene": source.name, "model": settings["model"], **report}
         spec = _output_spec(reader, manifest, settings)
         parameters = {"source": reader.identity(), **settings}
         with RasterWriter(output, spec, parameters=parameters, overwrite=overwrite) as writer:
-            write_map(reader, engine, chosen_scaling, grid, writer, batch, progress)
+            write_map(reader, computing, chosen_scaling, grid, writer, batch, progress)
     if seam_report is not None:
         write_bytes(Path(seam_report), json.dumps(report, indent=2).encode())
     if preview is not None:
@@ -164,7 +162,7 @@ def _text(value: Any) -> str:
 
 def write_map(
     reader: RasterReader,
-    engine: "Engine",
+    engine: Engine,
     scaling: Scaling,
     grid: WindowGrid,
     writer: RasterWriter,

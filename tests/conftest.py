@@ -123,3 +123,19 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
     yield mount
     subprocess.run(["umount", str(folder)], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def exported_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_model` as an ONNX file."""
+    from geopix2pix.export import export_model
+
+    return export_model(tiny_model, tmp_path_factory.mktemp("exported") / "tiny.onnx", threads=1)
+
+
+@pytest.fixture(scope="session")
+def exported_palette_model(palette_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`palette_model` as an ONNX file."""
+    from geopix2pix.export import export_model
+
+    return export_model(palette_model, tmp_path_factory.mktemp("exported-palette") / "tiny.onnx", threads=1)

@@ -10,8 +10,8 @@ import pyogrio.raw
 import shapely
 from rasterio.crs import CRS
 
+from geopix2pix.cartography.style import Style
 from geopix2pix.geogrid import GeoGrid
-from geopix2pix.style import Style
 
 UTM = CRS.from_epsg(32633)
 GRID = GeoGrid.anchored(UTM, 0.5)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from geopix2pix.measures.tally import ClassSets, Sample, Tally, tally
 from geopix2pix.palette import Palette
-from geopix2pix.tally import ClassSets, Sample, Tally, tally
 
 PALETTE = Palette.from_json(
     {

@@ -12,6 +12,7 @@ import rasterio
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 from rasterio.vrt import WarpedVRT
@@ -75,6 +76,14 @@ def pieces(folder: Path, data: np.ndarray, valid: np.ndarray | None, columns: in
             paths.append(scene(folder / f"r{row}c{col}.tif", piece, at=(left, top), mask=piece_mask))
             left += piece.shape[2]
     return paths
+
+
+def own_places(grid: GeoGrid, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows of the grid of `PLACE` under the middles of a window's pixels; (rows, cols) each."""
+    cols, rows = np.arange(window.col, window.right) + 0.5, np.arange(window.row, window.bottom) + 0.5
+    xs, ys = grid.places(cols, rows[:, None])
+    found = points_in(UTM, grid.crs, xs.ravel(), ys.ravel()).reshape(2, *xs.shape)
+    return GeoGrid(crs=UTM, transform=~PLACE).places(*found)
 
 
 GRIDS = {
@@ -157,6 +166,20 @@ def test_colours_and_bands_are_chosen_as_in_the_reader(tmp_path):
     view.close()
 
 
+def test_a_file_with_control_points_shows_as_one_with_their_transform(tmp_path):
+    picture = random_picture(60, 80)
+    plain = scene(tmp_path / "plain.tif", picture)
+    corners = [(0, 0), (0, 80), (60, 0), (60, 80), (30, 40)]
+    gcps = [GroundControlPoint(row=r, col=c, x=x, y=y) for r, c in corners for x, y in [PLACE * (c, r)]]
+    pointed = write_raster(tmp_path / "pointed.tif", picture, crs=UTM, gcps=gcps)
+    grid = GRIDS["another zone"]
+    expected, found = (AlignedView([path], grid, kernel="nearest") for path in (plain, pointed))
+    window = whole(expected, grid)
+    assert equal(found.read(window), expected.read(window))
+    expected.close()
+    found.close()
+
+
 # Several files
 
 
@@ -173,16 +196,13 @@ def test_a_scene_that_is_cut_shows_as_if_it_were_not(tmp_path, grid, kernel, col
     if grid is not GRIDS["much coarser"]:
         assert np.array_equal(found.valid, expected.valid)
     # Kernels see the file's own continuation beyond a cut; further away than their reach, nothing tells of it.
-    places = np.array(
-        [grid.places(window.col + c + 0.5, window.row + r + 0.5) for r, c in np.ndindex(found.valid.shape)]
-    )
-    cols, rows_at = np.array([~PLACE * (x, y) for x, y in points_in(UTM, grid.crs, *places.T).T]).T
+    cols, rows_at = own_places(grid, window)
     away = np.min([abs(cols - 120 * i / columns) for i in range(1, columns)], axis=0)
     if rows > 1:
         away = np.minimum(away, abs(rows_at - 48))
     reach = 0 if kernel == "nearest" or grid is OWN else 12
     same = (found.data == expected.data).all(axis=0)
-    assert same[expected.valid & found.valid & (away.reshape(found.valid.shape) >= reach)].all()
+    assert same[expected.valid & found.valid & (away >= reach)].all()
     one.close()
     several.close()
 
@@ -486,8 +506,7 @@ def test_the_coordinates_of_a_scene_are_found_on_any_grid(tmp_path):
         window = whole(view, grid)
         patch = view.read(window)
         rows, cols = np.nonzero(patch.valid)
-        xs, ys = grid.places(window.col + cols + 0.5, window.row + rows + 0.5)
-        at_cols, at_rows = GeoGrid(crs=UTM, transform=~PLACE).places(*points_in(UTM, grid.crs, xs, ys))
+        at_cols, at_rows = (places[rows, cols] for places in own_places(grid, window))
         clear = np.minimum(abs(at_cols - np.rint(at_cols)), abs(at_rows - np.rint(at_rows))) > 1e-4
         values = (np.floor(at_rows) * 31 + np.floor(at_cols) * 7) % 120 + 1
         assert np.array_equal(patch.data[0, rows, cols][clear], values[clear])

@@ -12,7 +12,6 @@ from affine import Affine
 from rasterio.transform import from_origin
 
 from geopix2pix import labels
-from geopix2pix.building import build
 from geopix2pix.errors import (
     Cancelled,
     ConfigError,
@@ -25,9 +24,10 @@ from geopix2pix.errors import (
 )
 from geopix2pix.grid import Window
 from geopix2pix.pairs import open_pairs
-from geopix2pix.partition import SplitRequest, divide
-from geopix2pix.request import Request
-from geopix2pix.tileset import TileSet
+from geopix2pix.tilesets.building import build
+from geopix2pix.tilesets.partition import SplitRequest, divide
+from geopix2pix.tilesets.request import Request
+from geopix2pix.tilesets.tileset import TileSet
 from tests.rasters import l_shape, write_raster
 
 pytestmark = pytest.mark.filterwarnings(f"ignore::{TileSetWarning.__module__}.TileSetWarning")  # the sets are tiny
@@ -35,7 +35,6 @@ pytestmark = pytest.mark.filterwarnings(f"ignore::{TileSetWarning.__module__}.Ti
 UTM = "EPSG:32633"
 SIZE = 32
 CLASSES = {"classes": [{"name": "land", "color": "F2EFE9"}, {"name": "road", "color": "3030FF"}]}
-ALL = SplitRequest(by="files", validation=("none at all",))
 
 
 def place(left: float = 500_000.0, top: float = 5_800_000.0, side: float = 0.5) -> dict:
@@ -281,6 +280,13 @@ def test_what_cannot_be_built_is_refused_in_one_line_and_leaves_nothing(tmp_path
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source.tif", "target.tif"]
+
+
+def test_patterns_that_match_no_file_are_refused_before_the_work(tmp_path):
+    write_sides(tmp_path)
+    split = SplitRequest(by="files", validation=("north*",))
+    with pytest.raises(TileSetError, match=r"'north\*' for validation matches no source file; they are source\.tif"):
+        build(request(tmp_path), tmp_path / "tiles", split=split, progress=stopping(0))
 
 
 def test_sides_that_do_not_overlap_are_told_with_both_places(tmp_path):

@@ -15,11 +15,11 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
-from geopix2pix.building import build
+from geopix2pix.cartography.style import shipped
 from geopix2pix.errors import TileSetWarning
-from geopix2pix.request import Request
-from geopix2pix.style import shipped
-from geopix2pix.tileset import TileSet
+from geopix2pix.tilesets.building import build
+from geopix2pix.tilesets.request import Request
+from geopix2pix.tilesets.tileset import TileSet
 from tests.rasters import write_raster
 from tests.test_building import listing, noise, place
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import rasterio
 
-from geopix2pix.building import build
 from geopix2pix.errors import Cancelled, ConfigError, DownloadError, TileSetWarning
 from geopix2pix.grid import Window
-from geopix2pix.request import Request
-from geopix2pix.tilelevel import Level
-from geopix2pix.tileset import TileSet
+from geopix2pix.tilesets.building import build
+from geopix2pix.tilesets.request import Request
+from geopix2pix.tilesets.tileset import TileSet
+from geopix2pix.webtiles.tilelevel import Level
 from tests.rasters import write_raster
 from tests.test_building import listing
 from tests.test_download import SECRET, TileServer, server  # noqa: F401 - a fixture

@@ -23,8 +23,8 @@ WORK = ["--progress", "--stop-on-eof", "--debug", "--help"]
 SPLIT = ["--by", "--block", "--buffer", "--shares", "--seed", "--zones", "--validation", "--test"]
 OPTIONS = {
     "translate": [
-        "--model", "--device", "--batch", "--window", "--overlap", "--bands", "--scaling", "--threads", "--max-pixels",
-        "--seam-report", "--preview", "--overwrite", *WORK,
+        "--model", "--engine", "--device", "--batch", "--window", "--overlap", "--bands", "--scaling", "--threads",
+        "--max-pixels", "--seam-report", "--preview", "--overwrite", *WORK,
     ],
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",
@@ -38,9 +38,9 @@ OPTIONS = {
     ],
     "tiles build": [
         "--source", "--target", "--vectors", "--style", "--layer", "--palette", "--knows", "--tolerance", "--region",
-        "--bounds", "--footprint", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy", "--attribution",
-        "--bands", "--size", "--overlap", "--coverage", "--misaligned", "--max-offset", *SPLIT, "--workers", "--output",
-        "--overwrite", *WORK,
+        "--bounds", "--footprint", "--crs", "--resolution", "--origin", "--zoom", "--cache", "--parallel", "--proxy",
+        "--attribution", "--bands", "--size", "--overlap", "--coverage", "--misaligned", "--max-offset", *SPLIT,
+        "--workers", "--output", "--overwrite", *WORK,
     ],
     "tiles split": [*SPLIT, *WORK],
     "tiles inspect": [
@@ -52,6 +52,7 @@ OPTIONS = {
     ],
     "tiles export": ["--layout", "--targets", *WORK],
     "model info": ["--json", "--debug", "--help"],
+    "model export": ["--window", "--mlm", "--threads", "--overwrite", *WORK],
     "sample": ["--seed", "--size", "--overwrite", *WORK],
     "doctor": ["--json", "--debug", "--help"],
 }  # fmt: skip
@@ -129,11 +130,12 @@ def test_options_are_those_of_the_table() -> None:
 def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
     from geopix2pix.device import DeviceName
-    from geopix2pix.entries import Split
+    from geopix2pix.engine import EngineName
+    from geopix2pix.evaluation.entries import Split
     from geopix2pix.exporting import ExportLayout, Targets
     from geopix2pix.pairs import Layout
-    from geopix2pix.partition import By
-    from geopix2pix.request import Misaligned, Origin
+    from geopix2pix.tilesets.partition import By
+    from geopix2pix.tilesets.request import Misaligned, Origin
 
     assert set(options.PRESETS) == set(PRESETS)
     assert set(options.LAYOUTS) == set(get_args(Layout))
@@ -144,6 +146,7 @@ def test_choices_are_those_of_the_library() -> None:
     assert set(options.MISALIGNED) == set(get_args(Misaligned))
     assert set(options.EXPORT_LAYOUTS) == set(get_args(ExportLayout))
     assert set(options.EXPORT_TARGETS) == set(get_args(Targets))
+    assert set(options.ENGINES) == set(get_args(EngineName))
 
 
 def test_train_options_are_fields_of_the_configuration() -> None:
@@ -213,6 +216,7 @@ def mendable(folder: Path) -> list[list[str | Path]]:
         ["train", absent, absent, "--output", folder / "run", "--shares", "1"],
         ["evaluate", absent, absent, "--output", folder / "report"],
         ["sample", absent / "town"],
+        ["model", "export", absent, folder / "out.onnx"],
         ["model", "info", absent],
     ]
 
@@ -423,6 +427,27 @@ def test_translate(tiny_model: Path, scene: Path, tmp_path: Path) -> None:
     assert f"{out}: exists already" in again.stderr
 
 
+def test_model_export(tiny_model: Path, scene: Path, tmp_path: Path) -> None:
+    """From a trained model to an exported one, its description and a map, by commands alone."""
+    out, item = tmp_path / "tiny.onnx", tmp_path / "tiny.json"
+    result = run("model", "export", tiny_model, out, "--window", "32", "--mlm", item, "--progress", "json")
+    assert result.exit_code == 0, result.output
+    found = events(result.stdout)
+    assert found[-1] == {"event": "result", "path": str(out)}
+    (figures,) = [event["values"] for event in found if event["event"] == "metric"]
+    assert figures["pixels"] > 1e5
+    assert figures["changed"] <= 1e-4 * figures["pixels"]
+    assert json.loads(item.read_text())["assets"]["model"]["href"] == "./tiny.onnx"
+    info = run("model", "info", out)
+    assert "exported, ONNX operators 18" in info.stdout
+    assert "32 pixels and no other" in info.stdout
+    result = run("translate", scene, tmp_path / "map.tif", "--model", out, "--engine", "onnxruntime")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'map.tif'}\n"), result.output
+    result = run("translate", scene, tmp_path / "no.tif", "--model", out, "--engine", "torch")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "--engine torch" in result.stderr
+
+
 def test_translate_passes_its_options_on(tiny_model: Path, scene: Path, tmp_path: Path) -> None:
     from geopix2pix import translate
 
@@ -496,8 +521,9 @@ def test_doctor_finds_a_healthy_installation() -> None:
     from geopix2pix.model import default_model
 
     code, findings = doctor()
-    broken = [f for f in findings.values() if f["verdict"] != "ok" and f["check"] != "default model"]
-    assert not broken
+    models = ("default model", "default model, exported")
+    assert not [f for f in findings.values() if f["verdict"] != "ok" and f["check"] not in models]
+    assert findings["installation"]["found"] == "full: everything works"
     assert (findings["default model"]["verdict"] == "ok") == default_model().exists()
     assert code == (0 if default_model().exists() else 1)
 

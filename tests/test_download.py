@@ -21,18 +21,18 @@ import pytest
 from rasterio.crs import CRS
 
 from geopix2pix import __version__
-from geopix2pix.addresses import Address
-from geopix2pix.download import FinalError, Network, Server
 from geopix2pix.errors import Cancelled, ConfigError, DownloadError, RasterError, TileSetWarning
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
-from geopix2pix.prefetch import AHEAD, Fetched, fill
 from geopix2pix.progress import Event
-from geopix2pix.pyramids import TileCache
-from geopix2pix.slippy import SlippyView
-from geopix2pix.terms import FORBIDDING, remind
-from geopix2pix.tilelevel import Level, open_pyramid, own_pixels
-from geopix2pix.tilepicture import decoded
+from geopix2pix.webtiles.addresses import Address
+from geopix2pix.webtiles.download import FinalError, Network, Server
+from geopix2pix.webtiles.prefetch import AHEAD, Fetched, fill
+from geopix2pix.webtiles.pyramids import TileCache
+from geopix2pix.webtiles.slippy import SlippyView
+from geopix2pix.webtiles.terms import FORBIDDING, remind
+from geopix2pix.webtiles.tilelevel import Level, open_pyramid, own_pixels
+from geopix2pix.webtiles.tilepicture import decoded
 from tests.webtiles import SIDE, encoded, pyramid, square, tile_colors, write_folder
 
 QUICK = {"connect": 30.0, "read": 30.0, "total": 60.0, "retries": 1, "pause": 0.01, "longest_pause": 2.0, "failures": 3}
@@ -763,7 +763,7 @@ def test_a_server_without_any_tile_there_is_told(server, tmp_path):
 
 @pytest.mark.usefixtures("quiet")
 def test_a_region_with_far_too_many_tiles_is_refused(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("geopix2pix.slippy.MAX_TILES", 20)
+    monkeypatch.setattr("geopix2pix.webtiles.slippy.MAX_TILES", 20)
     view = SlippyView(server.template, 6, LEVEL.grid, kernel="nearest", bounds=BOUNDS, cache=tmp_path, network=NETWORK)
     asked = sum(server.asked.values())
     with told_without_secrets(ConfigError) as message:

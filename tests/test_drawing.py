@@ -16,19 +16,19 @@ from rasterio.features import rasterize
 from rasterio.warp import transform, transform_geom
 from shapely import LineString, MultiPolygon, Polygon, box
 
-from geopix2pix import canvas
-from geopix2pix.canvas import Canvas
-from geopix2pix.drawing import NO_CLASS, DrawnView
+from geopix2pix.cartography import canvas
+from geopix2pix.cartography.canvas import Canvas
+from geopix2pix.cartography.drawing import NO_CLASS, DrawnView
+from geopix2pix.cartography.paint import Pen
+from geopix2pix.cartography.strokes import strokes
+from geopix2pix.cartography.style import Style, shipped
+from geopix2pix.cartography.vectors import prepare
 from geopix2pix.errors import TileSetWarning, VectorError
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
 from geopix2pix.ground import metric_crs, pixel_sides
-from geopix2pix.paint import Pen
 from geopix2pix.raster import RasterReader
-from geopix2pix.strokes import strokes
-from geopix2pix.style import Style, shipped
 from geopix2pix.town import class_raster, lay_out
-from geopix2pix.vectors import prepare
 from tests.features import GRID, LEFT, TOP, UTM, at, of_class, style_of, window_of, write_features
 from tests.rasters import DATA
 
@@ -123,7 +123,7 @@ def test_the_map_of_that_law_shows_something(whole: Any) -> None:
 
 def test_large_windows_are_painted_in_blocks(map_of: Any, whole: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     view, window = map_of
-    monkeypatch.setattr("geopix2pix.drawing.BLOCK", 13)
+    monkeypatch.setattr("geopix2pix.cartography.drawing.BLOCK", 13)
     np.testing.assert_array_equal(view.read(window).data, whole[0])
 
 

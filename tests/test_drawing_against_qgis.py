@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geopix2pix.drawing import DrawnView
+from geopix2pix.cartography.drawing import DrawnView
+from geopix2pix.cartography.style import Style, shipped
+from geopix2pix.cartography.vectors import prepare
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
 from geopix2pix.raster import RasterReader
 from geopix2pix.sample import write_sample
-from geopix2pix.style import Style, shipped
-from geopix2pix.vectors import prepare
 from tests.features import of_class, style_of
 
 PYTHON = "/usr/bin/python3"  # Debian's QGIS belongs to it

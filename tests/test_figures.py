@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from geopix2pix.figures import MEASURES, RESAMPLES, Figures, figures, intervals
-from geopix2pix.perceptual import features, kernel_distance
+from geopix2pix.measures.figures import MEASURES, RESAMPLES, Figures, figures, intervals
+from geopix2pix.measures.perceptual import features, kernel_distance
+from geopix2pix.measures.tally import ClassSets, Sample, Tally, pooled
 from geopix2pix.sample import PALETTE as STREETS
-from geopix2pix.tally import ClassSets, Sample, Tally, pooled
 from geopix2pix.town import class_raster, lay_out
 from tests.samples import COMPLETE, blobs, class_sample, noise, picture_sample, whole
 

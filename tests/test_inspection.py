@@ -26,19 +26,19 @@ from rasterio.crs import CRS
 
 from cli.main import main
 from geopix2pix import labels
-from geopix2pix.contactsheet import HEAD, MARGIN, SIDE, chosen, contact_sheet, doubtful
-from geopix2pix.findings import caption, doubts, findings, percent
-from geopix2pix.footprintmap import NONE, SHARES, footprint_map, map_figure, marks
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
-from geopix2pix.inspection import OFFSET_EDGES, inspect, kinds
-from geopix2pix.inspectionpage import html_page
-from geopix2pix.markup import Markup, element
+from geopix2pix.inspection.contactsheet import HEAD, MARGIN, SIDE, chosen, contact_sheet, doubtful
+from geopix2pix.inspection.findings import caption, doubts, findings, percent
+from geopix2pix.inspection.footprintmap import NONE, SHARES, footprint_map, map_figure, marks
+from geopix2pix.inspection.markup import Markup, element
+from geopix2pix.inspection.page import html_page
+from geopix2pix.inspection.summary import OFFSET_EDGES, inspect, kinds
+from geopix2pix.inspection.thumbnail import CHECK_LEVELS, label_colors, shown_bands, thumbnails
 from geopix2pix.palette import Palette
 from geopix2pix.registration import Offset
-from geopix2pix.thumbnail import CHECK_LEVELS, label_colors, shown_bands, thumbnails
-from geopix2pix.tileindex import Tile
-from geopix2pix.tileset import PERCENTS, BandStatistics, Content, Description, TileSet, digest
+from geopix2pix.tilesets.tileindex import Tile
+from geopix2pix.tilesets.tileset import PERCENTS, BandStatistics, Content, Description, TileSet, digest
 from tests.rasters import coordinates, write_raster
 
 GRID = GeoGrid.anchored(CRS.from_epsg(32633), 0.5, (500_000.0, 5_000_000.0))

@@ -8,14 +8,14 @@ import pytest
 import rasterio
 
 from geopix2pix import labels
-from geopix2pix.building import build
 from geopix2pix.errors import Cancelled, ConfigError, OutputError, PairsError, TileSetWarning
 from geopix2pix.exporting import export_pairs
 from geopix2pix.importing import import_pairs, published
 from geopix2pix.pairs import open_matched, open_pairs
-from geopix2pix.partition import SplitRequest
-from geopix2pix.request import Request
-from geopix2pix.tileset import TileSet
+from geopix2pix.tilesets.building import build
+from geopix2pix.tilesets.partition import SplitRequest
+from geopix2pix.tilesets.request import Request
+from geopix2pix.tilesets.tileset import TileSet
 from tests.rasters import write_raster
 from tests.test_building import CLASSES, listing, noise, place, stopping
 

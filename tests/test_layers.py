@@ -11,11 +11,17 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIBRARY = {path.stem: path for path in (ROOT / "geopix2pix").glob("*.py") if path.stem != "__init__"}
+PACKAGE = ROOT / "geopix2pix"
+LIBRARY = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.stem != "__init__"
+}
 
 
 class Layer(NamedTuple):
     modules: str
+    """Modules, or all those of a folder."""
     below: str
     """Layers that its modules may import from, beside their own."""
     packages: str
@@ -26,56 +32,75 @@ class Layer(NamedTuple):
 # translation.
 LAYERS = {
     "values": Layer("errors progress files architecture palette records labels", "", "numpy"),
-    "pixels": Layer("grid normalize blend fill", "values", "numpy"),
+    "pixels": Layer("grid normalize blend fill registration", "values", "numpy"),
     "rasters": Layer(
-        "gdal bands raster output journal rowband assembly writer preview ground geogrid warp view aligned",
+        "gdal bands raster output journal rowband assembly writer preview "
+        "ground geogrid kernel averages warp view openfiles sourcefile aligned",
         "values pixels",
         "numpy rasterio affine filelock",
     ),
-    "web-tiles": Layer(
-        "download pyramids slippy", "values pixels rasters", "numpy rasterio affine mercantile pmtiles urllib3"
+    "areas": Layer("polygons regions outline", "values pixels rasters", "numpy rasterio affine shapely pyogrio"),
+    "webtiles": Layer("webtiles.*", "values pixels rasters", "numpy rasterio affine mercantile pmtiles urllib3"),
+    "cartography": Layer("cartography.*", "values pixels rasters", "numpy rasterio affine shapely pyogrio PIL"),
+    "tilesets": Layer(
+        "tilesets.*",
+        "values pixels rasters areas webtiles cartography",
+        "numpy rasterio affine filelock shapely pyogrio",
     ),
-    "vectors": Layer(
-        "regions style expressions vectors strokes drawing",
-        "values pixels rasters",
-        "numpy rasterio shapely pyogrio PIL",
-    ),
-    "tile-sets": Layer(
-        "registration indexstyle tileindex splits partition tileset layers plan cutting appraisal crew completion site building "
-        "inspection contactsheet markup",
-        "values pixels rasters web-tiles vectors",
-        "numpy rasterio affine filelock shapely pyogrio PIL",
-    ),
+    "inspection": Layer("inspection.*", "values pixels rasters tilesets", "numpy rasterio shapely PIL"),
     "networks": Layer(
         "device norms padding unet encoder_unet patchgan networks independence losses metrics checkpoint",
         "values",
         "numpy torch safetensors segmentation_models_pytorch",
     ),
-    "measures": Layer(
-        "edges tally figures inception perceptual", "values", "numpy torch torchvision torchmetrics safetensors"
-    ),
-    "model": Layer("manifest model", "values pixels", "numpy safetensors"),
+    "measures": Layer("measures.*", "values", "numpy torch torchvision torchmetrics safetensors"),
+    "model": Layer("onnxfile manifest model deepness mlm", "values pixels", "numpy safetensors"),
+    # One engine, one module: only it loads what computes.
+    "torch-engine": Layer("torch_engine", "values networks model", "numpy torch"),
+    "onnx-engine": Layer("onnx_engine", "values model", "numpy onnxruntime"),
     "data": Layer(
-        "pair pairs augmentation configuration dataset", "values pixels rasters model tile-sets", "numpy torch"
+        "pair pairs augmentation configuration dataset", "values pixels rasters model tilesets", "numpy torch"
     ),
-    "interchange": Layer("importing exporting", "values pixels rasters model tile-sets data", "numpy"),
+    "interchange": Layer("importing exporting", "values pixels rasters tilesets data", "numpy rasterio"),
     "training": Layer(
         "learner run validation outcome training",
         "values pixels rasters networks model data",
         "numpy torch filelock PIL",
     ),
     "translation": Layer(
-        "engine mosaic scene seams translation", "values pixels rasters networks model", "numpy torch"
+        "engine mosaic scene seams translation", "values pixels rasters model torch-engine onnx-engine", "numpy"
+    ),
+    "export": Layer(
+        "tracing parity export",
+        "values pixels rasters model torch-engine onnx-engine translation",
+        "numpy torch onnx onnxscript",
     ),
     "evaluation": Layer(
-        "legend reassembly constant painting gallery judging errorraster stability scoreboard scoretable contest "
-        "footprints entries reportfolder scoring",
-        "values pixels rasters tile-sets networks measures model data translation",
+        "evaluation.*",
+        "values pixels rasters tilesets networks measures model data translation",
         "numpy torch rasterio affine shapely pyogrio PIL",
     ),
     "sample": Layer("town aerial sample", "values", "numpy rasterio affine shapely pyogrio"),
 }
-LAYER_OF = {module: name for name, layer in LAYERS.items() for module in layer.modules.split()}
+
+
+def modules_of(layer: str) -> list[str]:
+    """The modules of a layer by their names in the package, such as `grid` and `webtiles.slippy`."""
+    named = LAYERS[layer].modules.split()
+    folders = tuple(name.removesuffix("*") for name in named if name.endswith(".*"))
+    return [name for name in named if not name.endswith(".*")] + [
+        module for module in LIBRARY if folders and module.startswith(folders)
+    ]
+
+
+LAYER_OF = {module: name for name in LAYERS for module in modules_of(name)}
+
+
+def module_in(name: str) -> str | None:
+    """The module of ours that an imported name, such as `geopix2pix.webtiles.slippy.SlippyView`, comes from."""
+    package, *parts = name.split(".")
+    paths = (".".join(parts[:length]) for length in (2, 1))
+    return next((path for path in paths if path in LIBRARY), None) if package == "geopix2pix" else None
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -105,8 +130,9 @@ def test_module_imports_only_from_its_layer_and_below(module: str) -> None:
     for name in imports(LIBRARY[module]):
         package, _, rest = name.partition(".")
         if package == "geopix2pix":
-            imported = rest.partition(".")[0]
-            if imported != "__version__":
+            if rest != "__version__":
+                imported = module_in(name)
+                assert imported, f"{module} imports {name}"
                 assert LAYER_OF[imported] in (LAYER_OF[module], *layer.below.split()), f"{module} imports {imported}"
         elif package not in sys.stdlib_module_names:
             assert package in layer.packages.split(), f"{module} imports {package}"
@@ -123,10 +149,7 @@ def test_packages_that_are_imported_are_required() -> None:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    of = {
-        module: {name.split(".")[1] for name in imports(path) if name.startswith("geopix2pix.")} & LIBRARY.keys()
-        for module, path in LIBRARY.items()
-    }
+    of = {module: {found for name in imports(path) if (found := module_in(name))} for module, path in LIBRARY.items()}
     placed: set[str] = set()
     while free := {module for module in of.keys() - placed if of[module] <= placed}:
         placed |= free
@@ -136,15 +159,16 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 @pytest.mark.parametrize(
     ("layers", "absent"),
     [
-        ("values pixels rasters", {"torch"}),
+        ("values pixels rasters areas webtiles cartography tilesets inspection", {"torch"}),
         ("values networks measures", {"rasterio"}),
-        ("values pixels model", {"torch", "rasterio"}),
+        ("values pixels model onnx-engine", {"torch", "rasterio"}),
+        ("values pixels rasters model translation", {"torch", "onnxruntime"}),
         ("sample", {"torch"}),
     ],
 )
 def test_layers_load_no_more_than_they_need(layers: str, absent: set[str]) -> None:
     """Whatever the packages that they import may import themselves."""
-    modules = [module for layer in layers.split() for module in LAYERS[layer].modules.split() if module in LIBRARY]
+    modules = [module for layer in layers.split() for module in modules_of(layer)]
     code = f"import sys, {', '.join(f'geopix2pix.{module}' for module in modules)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not absent & set(done.stdout.split())

@@ -70,13 +70,13 @@ def scores(predicted: np.ndarray, sample: Path) -> tuple[float, np.ndarray]:
 
 
 def test_150_steps_of_a_tiny_network_map_an_unseen_scene(sample, tmp_path):
-    from geopix2pix.engine import Engine
     from geopix2pix.model import ModelFile
+    from geopix2pix.torch_engine import TorchEngine
 
     model = ModelFile.load(trained(sample, tmp_path / "run", depth=3, steps=150, batch=2, rate=5e-3))
     with rasterio.open(sample / "scene.tif") as scene:
         patch = model.manifest.source.scaling.forward(scene.read())
-    predicted = Engine(model, "cpu", threads=1).predict(patch[None])[0].argmax(axis=0)
+    predicted = TorchEngine(model, "cpu", threads=1).predict(patch[None])[0].argmax(axis=0)
     accuracy, overlap = scores(predicted, sample)
     assert accuracy > 0.75  # 0.83; the most common class covers 0.51
     assert (overlap > 0.15).all()  # 0.35 for buildings, whose grey roofs look like asphalt at first

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geopix2pix.constant import blocks, constant_of
 from geopix2pix.dataset import View
-from geopix2pix.gallery import SHOWN, THUMBNAIL, Gallery, Thumbnail
+from geopix2pix.evaluation.constant import blocks, constant_of
+from geopix2pix.evaluation.gallery import SHOWN, THUMBNAIL, Gallery, Thumbnail
+from geopix2pix.evaluation.judging import UNKNOWN, error_bands
+from geopix2pix.evaluation.legend import Legend
 from geopix2pix.grid import Window
-from geopix2pix.judging import UNKNOWN, error_bands
-from geopix2pix.legend import Legend
+from geopix2pix.measures.tally import Sample
 from geopix2pix.pair import Bands, PairSet
 from geopix2pix.pairs import open_pairs
 from geopix2pix.palette import Palette
-from geopix2pix.tally import Sample
 from tests.rasters import write_raster
 
 CLASSES = [
@@ -119,7 +119,7 @@ def test_the_colour_that_is_right_most_often(tmp_path: Path) -> None:
 
 
 def test_blocks_cover_a_picture_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from geopix2pix import constant
+    from geopix2pix.evaluation import constant
 
     monkeypatch.setattr(constant, "BLOCK", 7)
     count = np.zeros((20, 33), int)

@@ -4,6 +4,7 @@ import configparser
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -73,7 +74,8 @@ def test_wheel_holds_two_packages_and_no_more(wheel: Path) -> None:
         names = file.namelist()
     info = f"geopix2pix-{geopix2pix.__version__}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"geopix2pix", "geopix2pix_cli", info}
-    assert not [name for name in names if "test" in name or "__pycache__" in name]
+    parts = {part for name in names for part in Path(name).parts}
+    assert not [part for part in parts if part.startswith("test") or part == "__pycache__"]
 
 
 def test_wheel_holds_all_files_of_the_packages(wheel: Path) -> None:
@@ -117,3 +119,34 @@ def test_installed_shell_runs_under_its_own_name(wheel: Path, tmp_path: Path) ->
         str(tmp_path / "geopix2pix" / "__init__.py"),
         f"geopix2pix, version {geopix2pix.__version__}",
     ]
+
+
+# --- the light installation ---
+
+
+def test_the_light_list_is_part_of_the_full_one() -> None:
+    lines = (ROOT / "light.txt").read_text(encoding="utf-8").splitlines()
+    listed = {line for line in lines if not line.startswith("#")}
+    assert listed < set(configuration()["options"]["install_requires"].split())
+    assert not {line for line in listed if line.startswith(("torch", "segmentation", "onnx>", "onnxscript"))}
+
+
+@pytest.mark.slow
+def test_an_environment_with_the_light_list_alone_translates(wheel: Path, scene: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+
+    def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([python, "-I", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    done = run(*install, "--requirement", ROOT / "light.txt")
+    if done.returncode != 0:
+        pytest.skip(f"no packages can be had here: {done.stderr.strip().splitlines()[-1:]}")
+    assert run(*install, "--no-deps", wheel).returncode == 0
+    assert run("-c", "import torch").returncode == 1
+    done = run("-m", "geopix2pix_cli", "doctor")
+    assert done.returncode == 0, done.stdout
+    assert "light: translates with exported models" in done.stdout
+    done = run("-m", "geopix2pix_cli", "translate", scene, "out.tif", "--window", "64", "--overlap", "32")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "out.tif\n", "")

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 from torch import nn
 from torchmetrics.functional.image.lpips import _LPIPS
 
-from geopix2pix import perceptual
 from geopix2pix.errors import ModelFileError
-from geopix2pix.inception import Inception, load_inception
-from geopix2pix.perceptual import features, frechet_distance, kernel_distance, load_lpips, lpips
+from geopix2pix.measures import perceptual
+from geopix2pix.measures.inception import Inception, load_inception
+from geopix2pix.measures.perceptual import features, frechet_distance, kernel_distance, load_lpips, lpips
 from tests.samples import noise
 
 

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from pmtiles.tile import Compression, Entry, TileType, serialize_directory, serialize_header
 
-from geopix2pix.addresses import Address, host_of, masked
 from geopix2pix.errors import ConfigError, DownloadError, OutputError, RasterError
 from geopix2pix.grid import Window
-from geopix2pix.mbtiles import MBTiles
-from geopix2pix.pmtiles import PMTiles
-from geopix2pix.pyramids import TileCache, blocks
-from geopix2pix.tilelevel import open_pyramid
-from geopix2pix.tilepicture import DamagedError, decoded
+from geopix2pix.webtiles.addresses import Address, host_of, masked
+from geopix2pix.webtiles.mbtiles import MBTiles
+from geopix2pix.webtiles.pmtiles import PMTiles
+from geopix2pix.webtiles.pyramids import TileCache, blocks
+from geopix2pix.webtiles.tilelevel import open_pyramid
+from geopix2pix.webtiles.tilepicture import DamagedError, decoded
 from tests.webtiles import (
     encoded,
     pyramid,
@@ -681,6 +681,7 @@ def test_pictures_that_are_cut_off_are_told_at_any_length(kind):
         (gzip.compress(encoded(RGB))[:-30], "the gzip around it ends too early"),
         (gzip.compress(b"\0" * 2**27), "unpacks to 67108864 bytes or more"),
     ],
+    ids=range(12),  # compressed data hold the time, by which tests must not be named
 )
 def test_what_is_no_tile_is_told(data, what):
     with pytest.raises(RasterError) as caught:

@@ -10,10 +10,10 @@ from rasterio.enums import MaskFlags
 from rasterio.windows import Window as RasterioWindow
 
 from geopix2pix import translate
+from geopix2pix.evaluation.reassembly import WholeScene, reassembled
 from geopix2pix.grid import Window
 from geopix2pix.pair import Pair
 from geopix2pix.raster import Georeference, RasterReader
-from geopix2pix.reassembly import WholeScene, reassembled
 from tests.rasters import ROTATED, coordinates, l_shape, speckle, write_raster
 
 CRS = "EPSG:32633"

@@ -22,7 +22,7 @@ from geopix2pix.errors import RegionError, SceneError, TileSetWarning, VectorErr
 from geopix2pix.outline import footprint
 from geopix2pix.raster import RasterReader
 from geopix2pix.regions import bounds_region, check_overlap, inside, load_region
-from geopix2pix.zones import load_zones
+from geopix2pix.tilesets.zones import load_zones
 from tests.rasters import MASKS, ROTATED, coordinates, rotated_collar, write_raster
 
 DEGREES, UTM, MERCATOR = CRS.from_epsg(4326), CRS.from_epsg(32633), CRS.from_epsg(3857)

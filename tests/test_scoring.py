@@ -14,12 +14,12 @@ from PIL import Image
 
 from geopix2pix import evaluate, translate
 from geopix2pix.errors import Cancelled, ConfigError, ModelFileError, OutputError, PairsError, SceneError
-from geopix2pix.figures import figures
 from geopix2pix.gdal import unreferenced_allowed
+from geopix2pix.measures.figures import figures
+from geopix2pix.measures.tally import ClassSets, Sample, tally
 from geopix2pix.model import ModelFile, write_model
 from geopix2pix.palette import Palette
 from geopix2pix.progress import Event
-from geopix2pix.tally import ClassSets, Sample, tally
 from tests.rasters import write_raster
 
 NAMES = ("land", "road", "water")
@@ -112,7 +112,7 @@ def test_figures_are_those_of_the_map_that_translate_makes(
         for left in (0, 48, 96):
             part = Sample(*(None if a is None else a[..., top : top + 48, left : left + 48] for a in sample))
             tallies.append(tally(part, sets, (slice(0, 48), slice(0, 48))))
-    from geopix2pix.tally import pooled
+    from geopix2pix.measures.tally import pooled
 
     expected = figures(pooled(tallies), sets)
     total = without_place(figures_in(report))
@@ -226,7 +226,7 @@ def test_perceptual_measures_come_with_weights(
     import torch
     from torch import nn
 
-    from geopix2pix import judging, scoring
+    from geopix2pix.evaluation import judging, scoring
 
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -492,7 +492,7 @@ def test_progress_counts_to_its_end_and_tells_the_figures(placed: Path, palette_
 def test_a_folder_that_cannot_be_written_is_told(
     placed: Path, palette_model: Path, nothing_left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from geopix2pix import reportfolder
+    from geopix2pix.evaluation import reportfolder
 
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -505,7 +505,7 @@ def test_a_folder_that_cannot_be_written_is_told(
 def test_a_large_scene_is_kept_on_disk(
     placed: Path, palette_model: Path, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from geopix2pix import constant, painting
+    from geopix2pix.evaluation import constant, painting
 
     monkeypatch.setattr(painting, "IN_MEMORY", 1000)
     monkeypatch.setattr(painting, "CHUNK", 777)
@@ -563,7 +563,7 @@ def test_a_tile_set_is_judged_by_its_own_splits_and_classes(palette_model: Path,
     from click.testing import CliRunner
 
     from cli.main import main
-    from geopix2pix.tileset import TileSet
+    from geopix2pix.tilesets.tileset import TileSet
 
     source, classes = landscape(192, 192)
     scene = write_raster(tmp_path / "scene.tif", source, photometric="rgb", **PLACE)
@@ -594,7 +594,7 @@ def test_a_tile_set_is_judged_by_its_own_splits_and_classes(palette_model: Path,
 
 
 def test_a_report_that_gets_no_name_leaves_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from geopix2pix.reportfolder import report_folder
+    from geopix2pix.evaluation.reportfolder import report_folder
 
     older = tmp_path / "report"
     older.mkdir()

@@ -8,12 +8,12 @@ import pytest
 import rasterio
 
 from geopix2pix import translate
-from geopix2pix.engine import Engine
 from geopix2pix.errors import SceneError
 from geopix2pix.grid import WindowGrid
 from geopix2pix.model import ModelFile
 from geopix2pix.raster import RasterReader
 from geopix2pix.seams import measured_seams
+from geopix2pix.torch_engine import TorchEngine
 
 SIDES = ("by_stride", "by_less")
 
@@ -32,7 +32,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class BordersShow:
     """An engine whose windows are bright along their upper and left border, as padding may make those of a network."""
 
-    def __init__(self, engine: Engine, depth: int) -> None:
+    def __init__(self, engine: TorchEngine, depth: int) -> None:
         self.manifest, self._depth = engine.manifest, depth
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
@@ -48,7 +48,7 @@ def report(scene: Path, engine: object, **grid: int) -> dict:
 
 
 def test_borders_of_windows_are_found_when_nothing_hides_them(noise: Path, tiny_model: Path) -> None:
-    engine = BordersShow(Engine(ModelFile.load(tiny_model), "cpu"), depth=3)
+    engine = BordersShow(TorchEngine(ModelFile.load(tiny_model), "cpu"), depth=3)
     found = report(noise, engine, window=64, overlap=16)
     for side in SIDES:
         cropped, hard = found[f"blended_{side}"], found[f"hard_{side}"]
@@ -63,14 +63,14 @@ def test_borders_of_windows_are_found_when_nothing_hides_them(noise: Path, tiny_
 
 
 def test_a_shift_by_less_than_the_stride_shows_the_phase_of_a_network(noise: Path, tiny_model: Path) -> None:
-    found = report(noise, Engine(ModelFile.load(tiny_model), "cpu"), window=96, overlap=64)
+    found = report(noise, TorchEngine(ModelFile.load(tiny_model), "cpu"), window=96, overlap=64)
     assert found["blended_by_stride"]["difference"] < 1e-3
     assert found["blended_by_less"]["difference"] > found["blended_by_stride"]["difference"]
     assert found["shift"] == {"by_stride": 16, "by_less": 18}
 
 
 def test_changed_classes_are_counted(noise: Path, palette_model: Path) -> None:
-    found = report(noise, Engine(ModelFile.load(palette_model), "cpu"), window=64, overlap=40)
+    found = report(noise, TorchEngine(ModelFile.load(palette_model), "cpu"), window=64, overlap=40)
     assert found["blended_by_stride"]["changed"] <= found["hard_by_stride"]["changed"]
     assert 0 < found["hard_by_stride"]["changed"] < 1
     assert found["blended_by_stride"]["passed"]["changed"]
@@ -83,7 +83,7 @@ def test_only_valid_pixels_are_measured(noise: Path, tiny_model: Path, tmp_path:
     data[:, :, 40:] = 0
     with rasterio.open(masked, "w", **{**profile, "nodata": 0}) as dataset:
         dataset.write(data)
-    engine = BordersShow(Engine(ModelFile.load(tiny_model), "cpu"), depth=3)
+    engine = BordersShow(TorchEngine(ModelFile.load(tiny_model), "cpu"), depth=3)
     with pytest.raises(SceneError, match="without a valid pixel at any seam"):
         report(masked, engine, window=256, overlap=32)
 

@@ -19,10 +19,10 @@ from geopix2pix.fill import FILL_RADIUS
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
 from geopix2pix.ground import points_in
-from geopix2pix.slippy import SlippyView
-from geopix2pix.tilelevel import Level, open_pyramid, own_pixels
-from geopix2pix.tilepixels import TilePixels
 from geopix2pix.view import View
+from geopix2pix.webtiles.slippy import SlippyView
+from geopix2pix.webtiles.tilelevel import Level, open_pyramid, own_pixels
+from geopix2pix.webtiles.tilepixels import TilePixels
 from tests.rasters import DATA, write_raster
 from tests.webtiles import SIDE, colors, encoded, pyramid, square, write_folder, write_mbtiles, write_pmtiles
 
@@ -355,8 +355,8 @@ def test_the_poles_are_no_places_on_web_maps(tmp_path, code):
 def test_a_view_in_pieces_is_the_view_in_one(kinds, monkeypatch):
     window = here(UTM, SlippyView(kinds["xyz"], None, UTM, kernel="cubic"))
     whole = SlippyView(kinds["xyz"], None, UTM, kernel="cubic").read(window)
-    monkeypatch.setattr("geopix2pix.slippy.SHOWN_AT_ONCE", 500)
-    monkeypatch.setattr("geopix2pix.slippy.READ_AT_ONCE", 900)
+    monkeypatch.setattr("geopix2pix.webtiles.slippy.SHOWN_AT_ONCE", 500)
+    monkeypatch.setattr("geopix2pix.webtiles.slippy.READ_AT_ONCE", 900)
     pieces = SlippyView(kinds["xyz"], None, UTM, kernel="cubic").read(window)
     assert np.array_equal(pieces.data, whole.data)
     assert np.array_equal(pieces.valid, whole.valid)

@@ -15,11 +15,11 @@ from PIL import Image
 from rasterio.warp import transform
 from shapely.affinity import affine_transform
 
-from geopix2pix.apart import kept_apart
 from geopix2pix.errors import ConfigError, TileSetError
 from geopix2pix.grid import Window
-from geopix2pix.splits import SPLITS, by_blocks, by_files, by_polygons, shares_by_split, shifted
-from geopix2pix.tileindex import Tile
+from geopix2pix.tilesets.apart import kept_apart
+from geopix2pix.tilesets.splits import SPLITS, by_blocks, by_files, by_polygons, shares_by_split, shifted
+from geopix2pix.tilesets.tileindex import Tile
 from tests.rasters import DATA
 
 laws = settings(deadline=None, max_examples=60)
@@ -329,8 +329,8 @@ def test_a_class_is_shifted_where_it_is_twice_as_frequent_and_three_points_apart
     train = {"land": 0.5, "road": 0.08, "sea": 0.02, "ice": 0.1}
     validation = {"land": 0.75, "road": 0.2, "sea": 0.045, "ice": 0.04}
     assert shifted({"train": train, "validation": validation, "unused": {"land": 1.0}}) == [
-        "road covers 20.0% of validation, but 8.0% of train",
-        "ice covers 4.0% of validation, but 10.0% of train",
+        "road covers 20.0 % of validation, but 8.0 % of train",
+        "ice covers 4.0 % of validation, but 10.0 % of train",
     ]
     assert shifted({"train": train, "test": train}) == shifted({"validation": train}) == shifted({}) == []
 

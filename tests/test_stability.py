@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geopix2pix.engine import Engine
+from geopix2pix.evaluation.stability import flatness, middle, train_eval
 from geopix2pix.grid import WindowGrid
 from geopix2pix.manifest import Manifest
 from geopix2pix.model import ModelFile, write_model
 from geopix2pix.raster import RasterReader
-from geopix2pix.stability import flatness, middle, train_eval
+from geopix2pix.torch_engine import TorchEngine
 from tests.rasters import coordinates, write_raster
 
 GRID = WindowGrid(width=200, height=200, window=64, crop=4, feather=8)
@@ -32,7 +32,7 @@ def model(folder: Path, manifest: Manifest, **changes) -> ModelFile:
 @pytest.mark.parametrize("head", ["raster", "palette"])
 def test_a_network_that_sees_no_border_paints_nothing_in_one_colour(head, manifest, palette_manifest, tmp_path) -> None:
     loaded = model(tmp_path, manifest if head == "raster" else palette_manifest)
-    found = flatness(Engine(loaded, "cpu"), GRID)
+    found = flatness(TorchEngine(loaded, "cpu"), GRID)
     assert found["passed"]
     assert found["colors"] == 1
     assert found["spread"] < 1e-3
@@ -40,14 +40,14 @@ def test_a_network_that_sees_no_border_paints_nothing_in_one_colour(head, manife
 
 def test_zeros_around_a_window_paint_a_pattern_on_nothing(manifest: Manifest, tmp_path: Path) -> None:
     loaded = model(tmp_path, manifest, padding="zeros", upsampling="transposed")
-    found = flatness(Engine(loaded, "cpu"), GRID)
+    found = flatness(TorchEngine(loaded, "cpu"), GRID)
     assert not found["passed"]
     assert found["colors"] > 1
     assert found["spread"] > 1
 
 
 def test_what_is_cropped_is_not_seen(manifest: Manifest, tmp_path: Path) -> None:
-    engine = Engine(model(tmp_path, manifest, padding="zeros"), "cpu")
+    engine = TorchEngine(model(tmp_path, manifest, padding="zeros"), "cpu")
     deep = WindowGrid(width=200, height=200, window=128, crop=40, feather=8)
     assert flatness(engine, deep)["spread"] < 1e-3 < flatness(engine, GRID)["spread"]
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geopix2pix import filters
-from geopix2pix.colors import color
+from geopix2pix.cartography import filters
+from geopix2pix.cartography.colors import color
+from geopix2pix.cartography.evaluation import Feature, NoValueError, evaluate, passes
+from geopix2pix.cartography.expressions import ARGUMENTS, attributes, constants, frozen, problems
+from geopix2pix.cartography.paint import LAYOUT, PAINT
+from geopix2pix.cartography.style import Style, shipped
 from geopix2pix.errors import StyleError
-from geopix2pix.evaluation import Feature, NoValueError, evaluate, passes
-from geopix2pix.expressions import ARGUMENTS, attributes, constants, frozen, problems
-from geopix2pix.paint import LAYOUT, PAINT
 from geopix2pix.sample import PALETTE
-from geopix2pix.style import Style, shipped
 from tests.features import style_of
 
 NAMES = ("a", "b", "c")

@@ -8,9 +8,9 @@ from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMe
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 from geopix2pix import metrics
-from geopix2pix.edges import class_edges, f1, matches
-from geopix2pix.figures import class_overlaps, figures
-from geopix2pix.tally import MARGIN, Tally, pooled, similarity, tally
+from geopix2pix.measures.edges import class_edges, f1, matches
+from geopix2pix.measures.figures import class_overlaps, figures
+from geopix2pix.measures.tally import MARGIN, Tally, pooled, similarity, tally
 from tests.samples import (
     COMPLETE,
     PARTLY,

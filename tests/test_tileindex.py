@@ -17,9 +17,9 @@ from rasterio.crs import CRS
 
 from geopix2pix.errors import OutputError, TileSetError
 from geopix2pix.grid import Window
-from geopix2pix.indexstyle import COLORS
 from geopix2pix.registration import Offset
-from geopix2pix.tileindex import Tile, duplicates, read_index, write_index
+from geopix2pix.tilesets.indexstyle import COLORS
+from geopix2pix.tilesets.tileindex import Tile, duplicates, read_index, write_index
 
 UTM = CRS.from_epsg(32633)
 BANDS = ("red", "near infrared")

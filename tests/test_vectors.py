@@ -14,13 +14,13 @@ from rasterio.crs import CRS
 from rasterio.warp import transform_geom
 from shapely import LineString, MultiPolygon, Point, Polygon, box
 
-from geopix2pix import vectorfile
+from geopix2pix.cartography import vectorfile
+from geopix2pix.cartography.prepared import Prepared, Rows, near_rows
+from geopix2pix.cartography.style import Style
+from geopix2pix.cartography.vectorfile import vector_layers
+from geopix2pix.cartography.vectors import prepare
 from geopix2pix.errors import Cancelled, OutputError, StyleError, TileSetWarning, VectorError
 from geopix2pix.geogrid import GeoGrid
-from geopix2pix.prepared import Prepared, Rows, near_rows
-from geopix2pix.style import Style
-from geopix2pix.vectorfile import vector_layers
-from geopix2pix.vectors import prepare
 from tests.features import GRID, LEFT, TOP, UTM, at, style_of, write_features
 
 BOUNDS = (LEFT, TOP - 100, LEFT + 100, TOP)

@@ -1,12 +1,14 @@
 """Put a trained model into the package, with its name and credits: `publish.py MODEL VERSION`.
 
-The weights stay as they are; only the manifest's name, version and provenance are set.
+The weights stay as they are; only the manifest's name, version and provenance are set. Beside it goes its exported
+form, as `geopix2pix model export default geopix2pix/models/default.onnx` makes it.
 """
 
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from geopix2pix.export import export_model
 from geopix2pix.model import ModelFile, default_model, write_model
 
 PROVENANCE = {
@@ -19,7 +21,7 @@ PROVENANCE = {
 
 
 def publish(model: Path, version: str) -> None:
-    """Write the model as the default of the package."""
+    """Write the model as the default of the package, in both forms."""
     trained = ModelFile.load(model)
     provenance = {**PROVENANCE, "training": trained.manifest.provenance["training"]}
     # The windows that training now gives to networks which look this far; the run is older.
@@ -27,7 +29,9 @@ def publish(model: Path, version: str) -> None:
         trained.manifest, name="streets", version=version, provenance=provenance, window=1024, overlap=256
     )
     write_model(default_model(), manifest, trained.weights)
-    print(f"{default_model()}: {default_model().stat().st_size / 1e6:.1f} MB")
+    exported = export_model(default_model(), default_model(exported=True), overwrite=True)
+    for path in (default_model(), exported):
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Vectors drawn as maps by a style."""

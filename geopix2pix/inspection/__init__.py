@@ -1,0 +1,1 @@
+"""What a tile set holds, in numbers and pictures."""

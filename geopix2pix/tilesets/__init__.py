@@ -1,0 +1,1 @@
+"""Tile sets: aligned pairs of tiles, built, divided and indexed."""

@@ -1,0 +1,101 @@
+"""The engine of torch: a trained model on a CPU or a GPU."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from geopix2pix import device, networks
+from geopix2pix.errors import ModelFileError
+from geopix2pix.manifest import Manifest
+from geopix2pix.model import ModelFile
+
+Batch = npt.NDArray[np.float32]
+
+
+class Answering(nn.Module):
+    """A generator that answers with values to blend: class probabilities, or bands in [-1, 1]."""
+
+    def __init__(self, generator: networks.Generator, manifest: Manifest) -> None:
+        super().__init__()
+        self.generator = generator
+        self.palette = manifest.generator.head == "palette"
+        self.temperature = manifest.temperature or 1.0
+
+    def forward(self, scene: Tensor) -> Tensor:
+        output: Tensor = self.generator(scene)
+        return (output / self.temperature).softmax(dim=1) if self.palette else output
+
+
+class TorchEngine:
+    """The network of a model file on a device.
+
+    Raises:
+        ModelFileError: the weights do not fit the network that the manifest describes.
+        ConfigError: the device is not available, or the network cannot be built.
+    """
+
+    network: Answering
+    """In evaluation mode."""
+
+    def __init__(self, model: ModelFile, device_name: str = "auto", threads: int | None = None) -> None:
+        self.manifest = model.manifest
+        self._device = device.select(device_name)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        generator = networks.generator(model.manifest.generator)
+        weights = {name: torch.from_numpy(np.array(array)) for name, array in model.weights.items()}
+        _check(weights, networks.weights(generator), model)
+        generator.load_state_dict(weights, strict=False)  # files are without the batch counters, which nothing reads
+        self.network = Answering(generator, model.manifest).to(self._device, torch.float32).eval()
+
+    @property
+    def device_type(self) -> str:
+        return self._device.type
+
+    @property
+    def parameters(self) -> dict[str, str | int]:
+        """What decides the bytes of a result beside the model and the windows, as JSON values."""
+        return {
+            "engine": f"torch {torch.__version__}",
+            "device": self.device_type,
+            "precision": "float32",
+            "threads": torch.get_num_threads(),
+        }
+
+    @torch.inference_mode()
+    def predict(self, batch: Batch) -> Batch:
+        """The values to blend for patches in [-1, 1], shape (n, bands, rows, cols), sides multiples of the stride.
+
+        Class probabilities for the palette head, bands in [-1, 1] for the raster head; shape (n, channels, rows, cols).
+
+        Raises:
+            ConfigError: the device has too little memory for the batch.
+        """
+        # On a CPU the bits of a result depend on the size of the batch that it was computed in.
+        size = 1 if self.device_type == "cpu" else len(batch)
+        with device.enough_memory("give a smaller --batch or --window, or --device cpu"):
+            values = [self._predict(patches) for patches in torch.split(torch.from_numpy(batch), size)]
+        return np.concatenate(values)
+
+    def _predict(self, patches: Tensor) -> Batch:
+        # By itself cuDNN computes in TF32, with 10 bits of precision, and chooses algorithms by their speed.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            values: Batch = self.network(patches.to(self._device)).cpu().numpy()
+        return values
+
+
+def _check(weights: dict[str, Tensor], expected: dict[str, Tensor], model: ModelFile) -> None:
+    missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
+    if missing or extra:
+        raise ModelFileError(
+            f"model {model.manifest.name!r}: its tensors do not belong to the network that it describes "
+            f"({len(missing)} missing, such as {missing[:1]}; {len(extra)} unknown, such as {extra[:1]}); "
+            "the file was not written by geopix2pix, or by another version of it: train or export it again"
+        )
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            raise ModelFileError(
+                f"model {model.manifest.name!r}: tensor {name!r} has shape {tuple(tensor.shape)}, the network that the "
+                f"file describes needs {tuple(expected[name].shape)}; train or export it again"
+            )

@@ -1,0 +1,201 @@
+"""Engines: the file decides which one computes, and with either a result is the same bytes whatever disturbs it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import rasterio
+from onnx import helper
+
+from geopix2pix import engine as engines
+from geopix2pix import translate
+from geopix2pix.engine import check_engine, installed, load_engine, package_model
+from geopix2pix.errors import Cancelled, ConfigError, ModelFileError
+from geopix2pix.model import ModelFile, default_model
+from geopix2pix.onnx_engine import OnnxEngine
+from geopix2pix.progress import Event
+from geopix2pix.torch_engine import TorchEngine
+
+# --- which one ---
+
+
+def test_the_file_decides(tiny_model: Path, exported_model: Path) -> None:
+    assert isinstance(load_engine(ModelFile.load(tiny_model), device="cpu"), TorchEngine)
+    assert isinstance(load_engine(ModelFile.load(exported_model)), OnnxEngine)
+
+
+@pytest.mark.parametrize("name", ["torch", "onnxruntime"])
+def test_the_model_in_the_package_is_there_for_both(name: str) -> None:
+    check_engine(ModelFile.load(package_model(name)), name, None)
+
+
+def test_without_a_name_the_package_gives_what_can_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert package_model(None) == default_model()
+    monkeypatch.setattr(engines, "installed", lambda name: name != "torch")
+    assert package_model(None) == default_model(exported=True)
+
+
+def test_what_is_not_installed_is_not_found() -> None:
+    assert installed("torch")
+    assert installed("onnxruntime")
+    assert not installed("no_such_engine")
+
+
+def test_what_an_engine_cannot_compute_is_refused(tiny_model: Path, exported_model: Path, monkeypatch) -> None:
+    trained, exported = ModelFile.load(tiny_model), ModelFile.load(exported_model)
+    with pytest.raises(ConfigError, match="--engine onnxruntime: .* is trained, .* model export"):
+        check_engine(trained, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"--engine torch: .* is exported, .*\.safetensors"):
+        check_engine(exported, "torch", None)
+    with pytest.raises(ModelFileError, match="no graph"):
+        OnnxEngine(trained)
+    with pytest.raises(ConfigError, match="'cuda'.*CPU alone"):
+        load_engine(exported, device="cuda")
+    monkeypatch.setattr(engines, "installed", lambda name: False)
+    with pytest.raises(ConfigError, match=r"needs torch, which is not installed here; give an exported model"):
+        check_engine(trained, None, None)
+    with pytest.raises(ConfigError, match="needs onnxruntime, which is not installed here; pip install onnxruntime"):
+        check_engine(exported, None, None)
+
+
+def test_the_device_and_the_versions_are_told(exported_model: Path) -> None:
+    import onnxruntime
+
+    told = OnnxEngine(ModelFile.load(exported_model), threads=3).parameters
+    assert told == {
+        "engine": f"onnxruntime {onnxruntime.__version__}", "device": "cpu", "precision": "float32", "threads": 3,
+    }  # fmt: skip
+    assert OnnxEngine(ModelFile.load(exported_model)).parameters["threads"] >= 1
+
+
+# --- the same bytes ---
+
+
+def test_a_patch_does_not_depend_on_its_batch(exported_palette_model: Path) -> None:
+    engine = OnnxEngine(ModelFile.load(exported_palette_model), threads=1)
+    patches = np.random.default_rng(0).uniform(-1, 1, (5, 3, 24, 40)).astype(np.float32)
+    together = engine.predict(patches)
+    assert np.array_equal(together, np.concatenate([engine.predict(patches[i : i + 1]) for i in range(5)]))
+    assert np.array_equal(together[::-1], engine.predict(patches[::-1]))
+    again = OnnxEngine(ModelFile.load(exported_palette_model), threads=1)
+    assert np.array_equal(together, again.predict(patches))
+
+
+def test_batches_and_interruptions_do_not_change_a_byte(scene: Path, exported_model: Path, tmp_path: Path) -> None:
+    given = {"model": exported_model, "threads": 1, "window": 32, "overlap": 16}
+    whole = translate(scene, tmp_path / "whole.tif", **given).read_bytes()
+    assert translate(scene, tmp_path / "batched.tif", batch=4, **given).read_bytes() == whole
+
+    def cancel(event: Event) -> None:
+        if event.stage == "translate" and event.done == 25:
+            raise Cancelled("enough")
+
+    output, resumed = tmp_path / "stopped.tif", []
+    with pytest.raises(Cancelled):
+        translate(scene, output, progress=cancel, **given)
+    assert not output.exists()
+    translate(scene, output, progress=lambda event: resumed.append(event.done), **given)
+    assert output.read_bytes() == whole
+    assert resumed[0] > 0, "finished rows must not be computed again"
+
+
+def test_another_engine_does_not_go_on_where_one_stopped(
+    scene: Path, tiny_model: Path, exported_model: Path, tmp_path: Path
+) -> None:
+    def cancel(event: Event) -> None:
+        if event.done == 9:
+            raise Cancelled("enough")
+
+    given = {"threads": 1, "window": 32, "overlap": 16}
+    with pytest.raises(Cancelled):
+        translate(scene, tmp_path / "out.tif", model=exported_model, progress=cancel, **given)
+    with pytest.warns(UserWarning, match=r"parameters\.engine was .onnxruntime.*starting anew"):
+        translate(scene, tmp_path / "out.tif", model=tiny_model, device="cpu", **given)
+
+
+# --- the same map ---
+
+
+@pytest.mark.parametrize("kind", ["model", "palette_model"])
+def test_both_engines_paint_the_same_map(kind: str, scene: Path, tmp_path: Path, request) -> None:
+    trained = request.getfixturevalue("tiny_model" if kind == "model" else kind)
+    exported = request.getfixturevalue(f"exported_{kind}")
+    with (
+        rasterio.open(translate(scene, tmp_path / "a.tif", model=trained, device="cpu")) as one,
+        rasterio.open(translate(scene, tmp_path / "b.tif", model=exported)) as two,
+    ):
+        first, second = one.read().astype(int), two.read().astype(int)
+        assert np.ptp(first) > 0
+        assert (first != second).any(axis=0).mean() <= 1e-3
+        if kind == "model":
+            assert np.abs(first - second).max() <= 1
+        assert two.tags()["GEOPIX2PIX_ENGINE"].startswith("onnxruntime ")
+        assert (one.crs, one.transform) == (two.crs, two.transform)
+        assert np.array_equal(one.dataset_mask(), two.dataset_mask())
+
+
+def test_seams_are_measured_with_an_exported_model(scene: Path, exported_model: Path, tmp_path: Path) -> None:
+    report = tmp_path / "seams.json"
+    translate(scene, tmp_path / "out.tif", model=exported_model, window=64, overlap=40, seam_report=report)
+    assert json.loads(report.read_text())["blended_by_stride"]["difference"] < 1e-2
+
+
+# --- windows of one side, and graphs that go wrong ---
+
+
+def with_windows(path: Path, side: int, target: Path) -> Path:
+    """The exported model with windows fixed, as `export_model(window=side)` writes it for the manifest's own window."""
+    made = onnx.load(path)
+    for values in (made.graph.input, made.graph.output):
+        for dim, size in zip(values[0].type.tensor_type.shape.dim, (1, 3, side, side), strict=True):
+            dim.dim_value = size
+    target.write_bytes(made.SerializeToString())
+    return target
+
+
+def test_other_windows_than_the_exported_one_are_refused_before_the_work(
+    scene: Path, exported_model: Path, tmp_path: Path
+) -> None:
+    fixed = with_windows(exported_model, 64, tmp_path / "fixed.onnx")
+    with pytest.raises(ConfigError, match="exported for windows of 64 alone"):
+        translate(scene, tmp_path / "out.tif", model=fixed, window=32)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fixed.onnx"]
+    one = translate(scene, tmp_path / "fixed.tif", model=fixed, window=64, threads=1)
+    two = translate(scene, tmp_path / "free.tif", model=exported_model, threads=1)
+    with rasterio.open(one) as first, rasterio.open(two) as second:
+        assert np.array_equal(first.read(), second.read())
+
+
+def spoiled(path: Path, target: Path, node: onnx.NodeProto) -> Path:
+    """The exported model with one more node between its network and its answer."""
+    made = onnx.load(path)
+    for other in made.graph.node:
+        other.output[:] = ["inner" if name == "answer" else name for name in other.output]
+    made.graph.node.append(node)
+    target.write_bytes(made.SerializeToString())
+    return target
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (helper.make_node("NoSuchOperator", ["inner"], ["answer"]), "cannot run its graph"),
+        (
+            helper.make_node("Transpose", ["inner"], ["answer"], perm=[0, 2, 3, 1]),
+            r"answers with shape \(1, 64, 64, 3\)",
+        ),
+        (helper.make_node("Reshape", ["inner", "missing"], ["answer"]), "cannot run its graph"),
+    ],
+    ids=["operator", "shape", "input"],
+)
+def test_graphs_that_go_wrong_are_refused_in_one_line_and_leave_nothing(
+    scene: Path, exported_model: Path, tmp_path: Path, node: onnx.NodeProto, message: str, capfd
+) -> None:
+    bad = spoiled(exported_model, tmp_path / "bad.onnx", node)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        translate(scene, tmp_path / "out.tif", model=bad)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.onnx"]
+    assert capfd.readouterr() == ("", ""), "the library never prints, nor does what it calls"
