@@ -30,8 +30,9 @@ def open_pairs(
     A tile set is taken with the split in its index; it brings its own palette.
 
     `train/` and `validation/` (or `val/`) subfolders are taken as the split where they exist; otherwise the last
-    `validation` share of the sorted names is held out, since neighbouring names are often neighbouring places. A
-    `palette.json` in the folder is used unless `palette` names another.
+    `validation` share of the sorted names is held out, since neighbouring names are often neighbouring places. What
+    lies in `test/` is for the last judgement alone. A `palette.json` in the folder is used unless `palette` names
+    another.
 
     Raises:
         PairsError: the folder holds no pairs, names without a partner, or pictures that do not fit each other, or it
