@@ -1,7 +1,6 @@
 """The classes of a finished map as polygons in a vector file."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -22,6 +21,7 @@ from geopix2pix.errors import ConfigError, GeoPix2PixError, OutputError
 from geopix2pix.gdal import environment, unreferenced_allowed
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.ground import pixel_sides, points_in
+from geopix2pix.ogr import undated
 from geopix2pix.progress import Event, Progress
 
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".json": "GeoJSON", ".fgb": "FlatGeobuf"}
@@ -31,7 +31,6 @@ CHUNK = 10_000  # polygons that are written together
 CELL = 256  # pixels of a square in which a pixel is taken for equally large everywhere
 GDAL_ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError)
 WGS_84 = CRS.from_epsg(4326)
-TODAY = "2000-01-01T00:00:00.000Z"  # on any day, so that equal maps give equal bytes
 
 
 def check_vector(path: Path) -> None:
@@ -71,7 +70,7 @@ def write_polygons(
                 "name": np.array([names[index] for index in indices], object),
                 "area": np.array([area for _, area in chunk], np.float64),
             }
-            with _one_day(), catch_warnings():
+            with undated(), catch_warnings():
                 filterwarnings("ignore", module="pyogrio")
                 pyogrio.raw.write(
                     path,
@@ -125,14 +124,3 @@ def _placed(shapes: npt.NDArray[Any], grid: GeoGrid, crs: CRS) -> npt.NDArray[An
 
     placed: npt.NDArray[Any] = shapely.transform(shapes, place)
     return placed
-
-
-@contextmanager
-def _one_day() -> Iterator[None]:
-    """A context in which GDAL writes no date of today."""
-    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": TODAY})
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})

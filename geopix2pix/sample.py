@@ -23,6 +23,7 @@ from shapely import Polygon
 
 from geopix2pix.aerial import picture
 from geopix2pix.errors import ConfigError, OutputError
+from geopix2pix.ogr import undated
 from geopix2pix.palette import RGB, MapClass, Palette
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.town import CLASSES, RESOLUTION, Town, class_raster, lay_out
@@ -212,9 +213,7 @@ def _geopackage(town: Town) -> bytes:
     }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vectors.gpkg"
-        today = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"})  # or the bytes would differ
-        try:
+        with undated():
             for name, (kind, geometries, columns) in layers.items():
                 pyogrio.raw.write(
                     path,
@@ -226,8 +225,6 @@ def _geopackage(town: Town) -> bytes:
                     geometry_type=kind,
                     crs=CRS_CODE,
                 )
-        finally:
-            pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": today})
         return path.read_bytes()
 
 

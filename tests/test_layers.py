@@ -32,6 +32,7 @@ class Layer(NamedTuple):
 # translation.
 LAYERS = {
     "values": Layer("errors progress files architecture palette records labels", "", "numpy"),
+    "ogr": Layer("ogr", "", "pyogrio"),
     "pixels": Layer("grid normalize blend fill registration calibration", "values", "numpy"),
     "rasters": Layer(
         "gdal bands raster output journal rowband assembly parts writer preview "
@@ -44,7 +45,7 @@ LAYERS = {
     "cartography": Layer("cartography.*", "values pixels rasters", "numpy rasterio affine shapely pyogrio PIL"),
     "tilesets": Layer(
         "tilesets.*",
-        "values pixels rasters areas webtiles cartography",
+        "values pixels ogr rasters areas webtiles cartography",
         "numpy rasterio affine filelock shapely pyogrio",
     ),
     "inspection": Layer("inspection.*", "values pixels rasters tilesets", "numpy rasterio shapely PIL"),
@@ -80,15 +81,15 @@ LAYERS = {
     "calibration": Layer("calibrating", "values pixels rasters model data translation", "numpy"),
     "outputs": Layer(
         "classpolygons mapvectors webexport",
-        "values pixels rasters webtiles",
+        "values pixels ogr rasters webtiles",
         "numpy affine rasterio shapely pyogrio mercantile pmtiles PIL",
     ),
     "evaluation": Layer(
         "evaluation.*",
-        "values pixels rasters tilesets networks measures model data translation",
+        "values pixels ogr rasters tilesets networks measures model data translation",
         "numpy torch rasterio affine shapely pyogrio PIL",
     ),
-    "sample": Layer("town aerial sample", "values", "numpy rasterio affine shapely pyogrio"),
+    "sample": Layer("town aerial sample", "values ogr", "numpy rasterio affine shapely pyogrio"),
 }
 
 

@@ -15,6 +15,7 @@ from rasterio.warp import transform
 
 from geopix2pix.errors import OutputError
 from geopix2pix.evaluation.scoreboard import Scoreboard
+from geopix2pix.ogr import undated
 from geopix2pix.pair import Pair
 from geopix2pix.palette import RGB
 from geopix2pix.tilesets.indexstyle import add_style
@@ -30,7 +31,6 @@ COLORS: tuple[RGB, ...] = (
 WRONG, WRONG_STEPS = "wrong", (0.0, 0.05, 0.1, 0.2, 0.4, 1.0)  # share of the known pixels
 LEVELS, LEVEL_STEPS = "l1", (0.0, 2.0, 5.0, 10.0, 20.0, 255.0)
 OPACITY = 160  # of 255, so that the picture below is seen
-TODAY = "2000-01-01T00:00:00.000Z"  # on any day, so that equal scores give equal bytes
 
 
 def write_footprints(path: Path, board: Scoreboard, pairs: Sequence[Pair]) -> bool:
@@ -46,30 +46,27 @@ def write_footprints(path: Path, board: Scoreboard, pairs: Sequence[Pair]) -> bo
     if not placed:
         return False
     crs, outlines = _outlines([pairs[index] for index in placed])
-    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": TODAY})
     try:
-        models = [row for row in board.rows if not row.is_constant]
-        for row in models:
-            columns = _columns(board, [row.tiles[index] for index in placed], placed)
-            pyogrio.raw.write(
-                path,
-                shapely.to_wkb(np.array(outlines, object)),
-                list(columns.values()),
-                list(columns),
-                layer=row.name,
-                driver="GPKG",
-                geometry_type="Polygon",
-                crs=crs.to_wkt(),
-                dataset_options={} if path.exists() else {"VERSION": "1.2"},  # later ones make older QGIS complain
-            )
-        field, steps = (WRONG, WRONG_STEPS) if board.classes else (LEVELS, LEVEL_STEPS)
-        for row in models:
-            add_style(path, row.name, "errors", _qml(field, steps), "errors of the tiles, by geopix2pix evaluate")
+        with undated():
+            models = [row for row in board.rows if not row.is_constant]
+            for row in models:
+                columns = _columns(board, [row.tiles[index] for index in placed], placed)
+                pyogrio.raw.write(
+                    path,
+                    shapely.to_wkb(np.array(outlines, object)),
+                    list(columns.values()),
+                    list(columns),
+                    layer=row.name,
+                    driver="GPKG",
+                    geometry_type="Polygon",
+                    crs=crs.to_wkt(),
+                    dataset_options={} if path.exists() else {"VERSION": "1.2"},  # later ones make older QGIS complain
+                )
+            field, steps = (WRONG, WRONG_STEPS) if board.classes else (LEVELS, LEVEL_STEPS)
+            for row in models:
+                add_style(path, row.name, "errors", _qml(field, steps), "errors of the tiles, by geopix2pix evaluate")
     except (OSError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise OutputError(f"{path}: cannot be written ({error}); choose another place or make room") from error
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
     return True
 
 

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +20,7 @@ from shapely import Polygon
 from geopix2pix.errors import OutputError, TileSetError
 from geopix2pix.files import put_in_place
 from geopix2pix.grid import Window
+from geopix2pix.ogr import undated
 from geopix2pix.polygons import GDAL_ERRORS
 from geopix2pix.registration import Offset
 from geopix2pix.tilesets.indexstyle import aliases, column_names, write_style
@@ -32,7 +32,6 @@ LAYER = "tiles"
 WINDOW = ("col", "row", "width", "height")
 OFFSET = ("offset_cols", "offset_rows", "offset_confidence")
 UNDEFINED_CARTESIAN = -1  # GeoPackage's reference system of planes that lie nowhere on the earth
-TODAY = "2000-01-01T00:00:00.000Z"  # on any day, so that equal tiles give equal bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +75,7 @@ def write_index(path: Path, tiles: Sequence[Tile], crs: CRS | None, bands: Seque
     classes = list(dict.fromkeys(name for tile in tiles for name in tile.shares))
     columns = _columns(tiles, classes, bands)
     try:
-        with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside, _one_day(), catch_warnings():
+        with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside, undated(), catch_warnings():
             unfinished = Path(beside) / "index.gpkg"
             filterwarnings("ignore", "'crs' was not provided")  # that is what None says
             pyogrio.raw.write(
@@ -163,17 +162,6 @@ def _columns(tiles: Sequence[Tile], classes: Sequence[str], bands: Sequence[str]
         **table((tile.deviations for tile in tiles), column_names("std", bands), "float64"),
         "sha256": texts(tile.sha256 for tile in tiles),
     }
-
-
-@contextmanager
-def _one_day() -> Iterator[None]:
-    """A context in which GDAL writes no date of today."""
-    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": TODAY})
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
 
 
 def _check(
