@@ -14,14 +14,12 @@ from geopix2pix.assembly import assemble
 from geopix2pix.grid import Window
 from geopix2pix.job import Job
 from geopix2pix.kernel import Kernel
-from geopix2pix.mapvectors import write_polygons
 from geopix2pix.mosaic import PatchSource
 from geopix2pix.output import Product, writing
 from geopix2pix.preview import side_by_side
 from geopix2pix.progress import Event, Progress
 from geopix2pix.raster import Patch
 from geopix2pix.rowband import RowBand, RowBandWriter
-from geopix2pix.webexport import write_tiles
 
 STRIP, PIECE = 256, 1024  # rows and columns that are delivered together
 
@@ -96,11 +94,15 @@ def derived(
         described = _stored(folder / "classes.aux.xml", category_names(palette.names))
         placed.append((described, results.classes.with_name(f"{results.classes.name}.aux.xml")))
     if results.vector is not None and palette is not None:
+        from geopix2pix.mapvectors import write_polygons  # pyogrio is no part of a light installation
+
         file = folder / f"polygons{results.vector.suffix.lower()}"
         classes = rasters[kinds.index("classes")]
         write_polygons(file, classes, palette.names, job.delivered, results.min_area, progress)
         placed.append((file, results.vector))
     if results.tiles is not None:
+        from geopix2pix.webexport import write_tiles  # neither is Pillow
+
         file = folder / f"tiles{results.tiles.suffix.lower()}"
         name, classed = f"{job.source.stem}, {job.settings['model']}", palette is not None
         write_tiles(file, rasters[0], name, nearest=classed, smooth=not classed, attribution="", progress=progress)

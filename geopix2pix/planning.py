@@ -13,7 +13,6 @@ from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window, WindowGrid, alignment
 from geopix2pix.job import Averaging, Deliver, Job, Results
 from geopix2pix.manifest import Manifest
-from geopix2pix.mapvectors import check_vector
 from geopix2pix.model import ModelFile
 from geopix2pix.output import Compression, Driver, check_target
 from geopix2pix.products import check_kind
@@ -173,6 +172,8 @@ def _check_names(source: Path, model: Path, results: Results) -> None:
         if kind in results.paths and results.paths[kind].suffix.lower() not in (".tif", ".tiff"):
             raise OutputError(f"{results.paths[kind]}: the result is a GeoTIFF; give it a name that ends in .tif")
     if results.vector is not None:
+        from geopix2pix.mapvectors import check_vector  # pyogrio is no part of a light installation
+
         check_vector(results.vector)
 
 

@@ -14,7 +14,6 @@ from shapely import Geometry
 
 from geopix2pix.errors import RegionError
 from geopix2pix.gdal import environment
-from geopix2pix.polygons import read_polygons
 
 Points = npt.NDArray[np.float64]
 """Coordinates, shape (n, 2)."""
@@ -34,6 +33,8 @@ def load_region(path: Path, crs: CRS) -> Geometry:
         VectorError: the file or the layer cannot be read.
         RegionError: it holds no polygon or has no CRS, or `crs` cannot show it.
     """
+    from geopix2pix.polygons import read_polygons  # pyogrio is no part of a light installation
+
     found = read_polygons(path)
     return shown(shapely.union_all(found.shapes), found.crs, crs, str(path))
 

@@ -12,7 +12,6 @@ from typing import Any
 import mercantile
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from geopix2pix.aligned import AlignedView
 from geopix2pix.errors import ConfigError, OutputError
@@ -170,6 +169,8 @@ def _get(database: sqlite3.Connection, tile: mercantile.Tile) -> Pixels | None:
     found = database.execute(query, place).fetchone()
     if found is None:
         return None
+    from PIL import Image  # no part of a light installation
+
     with Image.open(io.BytesIO(found[0])) as picture:
         pixels: Pixels = np.moveaxis(np.asarray(picture.convert("RGBA")), -1, 0)
         return pixels
@@ -177,6 +178,8 @@ def _get(database: sqlite3.Connection, tile: mercantile.Tile) -> Pixels | None:
 
 def encoded(pixels: Pixels) -> bytes:
     """A PNG, with a colour table where there are few colours, as on maps of classes."""
+    from PIL import Image  # no part of a light installation
+
     color = np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
     color[color[..., 3] == 0] = 0
     values, indices = np.unique(color.view(np.uint32)[..., 0], return_inverse=True)
