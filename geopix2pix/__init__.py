@@ -4,12 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geopix2pix.arrays import translate_array as translate_array
     from geopix2pix.evaluation.scoring import evaluate as evaluate
     from geopix2pix.training import train as train
     from geopix2pix.translation import translate as translate
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "train", "translate"]
+__all__ = ["__version__", "evaluate", "train", "translate", "translate_array"]
 
 # torch and rasterio take seconds to import, so the functions come when they are first asked for. Their modules have
 # other names: a submodule `translate` would rebind the function as soon as anybody imported it.
@@ -17,6 +18,7 @@ _FUNCTIONS = {
     "evaluate": "geopix2pix.evaluation.scoring",
     "train": "geopix2pix.training",
     "translate": "geopix2pix.translation",
+    "translate_array": "geopix2pix.arrays",
 }
 
 

@@ -2,13 +2,16 @@
 
 import warnings
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
+
+from rasterio.io import DatasetReader
 
 from geopix2pix.area import area_of_interest, window_around
 from geopix2pix.engine import EngineName, check_engine, package_model
-from geopix2pix.errors import ConfigError, GeoPix2PixWarning, OutputError
+from geopix2pix.errors import ConfigError, GeoPix2PixWarning, OutputError, RasterError
 from geopix2pix.fit import warn_of_misfits
-from geopix2pix.gdal import MAX_PIXELS
+from geopix2pix.gdal import MAX_PIXELS, open_dataset
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window, WindowGrid, alignment
 from geopix2pix.job import Averaging, Deliver, Job, Results
@@ -28,7 +31,7 @@ WITH_PLACE = ("vector", "tiles")
 
 
 def planned(
-    source: str | Path,
+    source: str | Path | DatasetReader,
     output: str | Path,
     *,
     model: str | Path | None = None,
@@ -68,7 +71,7 @@ def planned(
         ConfigError: an argument is impossible, alone or with the others.
         OutputError: an output exists and `overwrite` is false, or cannot be written.
     """
-    source = Path(source)
+    source = Path(source) if isinstance(source, str | PathLike) else _file_of(source)
     model = package_model(engine) if model is None else Path(model)
     results = Results(
         map=Path(output),
@@ -143,6 +146,25 @@ def planned(
             grid=grid,
             results=results,
         )
+
+
+def _file_of(dataset: DatasetReader) -> Path:
+    """The file of an open dataset, which shows that file as it is.
+
+    Raises:
+        RasterError: it is closed, or shows something else: a warped view, one level of overviews, an array in memory.
+    """
+    path = Path(dataset.name)
+    if dataset.closed:
+        raise RasterError(f"{path}: the dataset is closed; open it, or give its path")
+    if type(dataset) is DatasetReader and path.is_file():
+        with open_dataset(path) as file:
+            if (file.width, file.height, file.count) == (dataset.width, dataset.height, dataset.count):
+                return path
+    raise RasterError(
+        f"{dataset.name}: is no dataset of a whole local file; give `translate_array` its read(), dataset_mask(), crs "
+        "and transform"
+    )
 
 
 def _path(text: str | Path | None) -> Path | None:

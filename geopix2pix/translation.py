@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import shapely
+from rasterio.io import DatasetReader
 from shapely import Geometry
 
 from geopix2pix.aligned import AlignedView
@@ -41,7 +42,7 @@ Paint = Callable[[npt.NDArray[np.float32]], Sequence[npt.NDArray[Any]]]
 
 
 def translate(
-    source: str | Path,
+    source: str | Path | DatasetReader,
     output: str | Path,
     *,
     model: str | Path | None = None,
@@ -74,6 +75,8 @@ def translate(
 ) -> Path:
     """Translate the raster `source` with a model into `output`, a cloud-optimised GeoTIFF; its path.
 
+    `source` may also be an open dataset of a file; for other datasets and for arrays there is `translate_array`.
+
     The result has the source's pixels, CRS and transform; what is not valid in the source is masked in it. A run that
     was killed or cancelled goes on where it stopped when it is called again with the same arguments. All results appear
     together, when all is done.
@@ -94,8 +97,8 @@ def translate(
     What comes out: `form` is `cog` or `gtiff`. `classes` is a GeoTIFF for the indices of the palette's classes,
     `confidence` one for the probability of the painted class in percent. `vector` is a file for polygons of the classes
     (.gpkg, .geojson or .fgb) of at least `min_area` square metres; `tiles` are web-map tiles (OUT.mbtiles, OUT.pmtiles
-    or `xyz:DIR/{z}/{x}/{y}.png`). `seam_report` is a JSON file for the seam
-    measures of this scene and model, `preview` a PNG that shows scene and result side by side.
+    or `xyz:DIR/{z}/{x}/{y}.png`). `seam_report` is a JSON file for the seam measures of this scene and model, `preview`
+    a PNG that shows scene and result side by side.
 
     Raises:
         RasterError: the source cannot be opened or read.

@@ -69,7 +69,7 @@ LAYERS = {
         "numpy torch filelock PIL",
     ),
     "translation": Layer(
-        "engine mosaic scene seams area products resolution fit job planning steadying delivery translation",
+        "engine mosaic scene seams area products resolution fit job planning steadying delivery translation arrays",
         "values pixels rasters areas outputs model torch-engine onnx-engine",
         "numpy affine shapely rasterio",
     ),
