@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from geopix2pix.journal import Line
 from geopix2pix.registration import CONFIDENT, Offset, pooled
 from geopix2pix.tilesets.crew import Shift
+from geopix2pix.tilesets.tileindex import ORIGINS
 
 
 def common_offsets(lines: Sequence[Line]) -> dict[str, Offset]:
@@ -30,7 +31,7 @@ def too_far(offsets: dict[str, Offset], limit: float) -> dict[str, Shift]:
 
 def file_of(line: Line) -> str:
     """The source file on top in a tile that was kept."""
-    return str(line["origin"]).partition("; ")[0]
+    return str(line["origin"]).partition(ORIGINS)[0]
 
 
 def told(shifts: dict[str, Shift]) -> str:

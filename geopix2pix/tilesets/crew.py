@@ -23,6 +23,7 @@ from geopix2pix.regions import inside as inside_region
 from geopix2pix.tilesets.appraisal import facts, skipped
 from geopix2pix.tilesets.cutting import cut, write_pair
 from geopix2pix.tilesets.plan import Plan
+from geopix2pix.tilesets.tileindex import ORIGINS
 from geopix2pix.tilesets.tileset import Side
 from geopix2pix.view import View
 
@@ -70,7 +71,7 @@ class Cutter:
             line
             | facts(pair, plan.legend)
             | {
-                "origin": "; ".join(self._source.origins(job.window)),
+                "origin": ORIGINS.join(self._source.origins(job.window)),
                 "shift": list(job.shift),
                 "sha256": files.sha256,
                 "pixels": files.pixels,

@@ -38,12 +38,6 @@ class Shown(Protocol):
     def read(self, window: Window) -> Patch: ...
 
 
-class Drawn(Shown, Protocol):
-    """A view that draws a map and knows the class of each pixel."""
-
-    def classes(self, window: Window) -> npt.NDArray[np.uint8]: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Legend:
     """How a map is read as classes."""

@@ -13,10 +13,9 @@ from shapely import Geometry
 
 from geopix2pix.errors import ConfigError, TileSetError
 from geopix2pix.tilesets.apart import Labels, Shapes, kept_apart, shrunk
-from geopix2pix.tilesets.tileindex import Split, Tile
+from geopix2pix.tilesets.tileindex import ORIGINS, Split, Tile
 
 SPLITS: tuple[Split, ...] = get_args(Split)
-ORIGINS = "; "  # stands between the source files of a tile
 ORDERS = 64  # of the blocks, that are tried
 ALMOST_WHOLE = 0.02  # tiles; far more than scales differ in one UTM zone, so that neighbouring sets round alike
 SHIFT_RATIO, SHIFT = 2.0, 0.03

@@ -29,6 +29,7 @@ Split = Literal["train", "validation", "test", "unused"]
 """What a tile is for. `unused` tiles stay in the set, so that another split can take them up again."""
 
 LAYER = "tiles"
+ORIGINS = "; "  # stands between the source files of a tile
 WINDOW = ("col", "row", "width", "height")
 OFFSET = ("offset_cols", "offset_rows", "offset_confidence")
 UNDEFINED_CARTESIAN = -1  # GeoPackage's reference system of planes that lie nowhere on the earth
