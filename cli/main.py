@@ -6,6 +6,7 @@ from geopix2pix import __version__
 
 from .doctor import doctor
 from .evaluate import evaluate
+from .merge import merge
 from .model import model
 from .sample import sample
 from .tiles import tiles
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (translate, tiles, train, evaluate, model, sample, doctor):
+for command in (translate, merge, tiles, train, evaluate, model, sample, doctor):
     main.add_command(command)

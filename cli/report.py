@@ -65,6 +65,15 @@ class Report:
         if not self._send("result", path=str(value)):
             raise Cancelled("the work is done, but its result cannot be told: standard output is closed or full")
 
+    def plan(self, text: str, facts: Mapping[str, Any]) -> None:
+        """What would be done, in words and in JSON values, in place of a result: nothing was written.
+
+        Raises:
+            Cancelled: it could not be delivered.
+        """
+        if not self._send("result", path=None, text=text, plan=facts):
+            raise Cancelled("the plan cannot be told: standard output is closed or full")
+
     def error(self, message: str, code: int) -> None:
         self._send("error", message=message, code=code)
 
@@ -99,7 +108,7 @@ def _say(record: Record) -> None:
         case "text":
             _print(record["text"], sys.stdout)
         case "result":
-            _print(record["path"], sys.stdout)
+            _print(record["path"] or record["text"], sys.stdout)
         case "warning" | "error":
             _print(_message(record), sys.stderr)
 

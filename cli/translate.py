@@ -1,85 +1,166 @@
-"""The command `geopix2pix translate`."""
+"""The command `geopix2pix translate`, and the options that decide what a translation makes."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import options
 from .report import Report
 
+if TYPE_CHECKING:
+    from geopix2pix.estimate import Estimate
+    from geopix2pix.job import Job
+
 
 def _averages(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
     return tuple(part for part in value.split(",") if part)
 
 
+def translation_options(body: Callable[..., None]) -> Callable[..., None]:
+    """The options of a translation; `body` is called with them as arguments of the library's `planned`."""
+
+    @click.option("--model", type=options.FILE, help="A model file; the default is the one in the package.")
+    @click.option(
+        "--engine",
+        type=click.Choice(options.ENGINES),
+        help="What computes: torch trained models (.safetensors), onnxruntime exported ones (.onnx); the default is "
+        "by the file.",
+    )
+    @options.device
+    @click.option(
+        "--batch",
+        type=click.IntRange(min=1),
+        help="Windows that are computed at once; on a CPU no result depends on it.",
+    )
+    @click.option(
+        "--window", type=click.IntRange(min=1), help="Side of a window in pixels; the default is the model's."
+    )
+    @click.option("--overlap", type=click.IntRange(min=0), help="Pixels shared by neighbouring windows, likewise.")
+    @click.option(
+        "--average",
+        callback=_averages,
+        default="",
+        metavar="flips,shifts",
+        help="Average over mirror images of each window, or shifts of it: 4 times slower, with both 16 times.",
+    )
+    @click.option(
+        "--resolution",
+        type=float,
+        help="Work on pixels of so many metres; the default is what the model knows, or the scene's.",
+    )
+    @click.option(
+        "--deliver",
+        type=click.Choice(options.DELIVER),
+        default="source",
+        show_default=True,
+        help="On which pixels the results lie if others were worked on.",
+    )
+    @options.bands
+    @options.scaling
+    @click.option("--region", type=options.FILE, help="Translate only inside the polygons of this vector file.")
+    @click.option(
+        "--bounds",
+        callback=options.numbers(float, "LEFT,BOTTOM,RIGHT,TOP", count=4),
+        help="Only inside this rectangle.",
+    )
+    @click.option("--bounds-crs", help="What --bounds is given in, such as EPSG:4326; the default is the scene's CRS.")
+    @click.option("--classes", type=options.FILE, help="Write the indices of the classes as a GeoTIFF, too.")
+    @click.option(
+        "--confidence", type=options.FILE, help="Write the probability of each pixel's class in percent, too."
+    )
+    @click.option("--vector", type=options.FILE, help="Write polygons of the classes (.gpkg, .geojson or .fgb), too.")
+    @click.option("--min-area", type=click.FloatRange(min=0), help="Leave out smaller polygons; square metres.")
+    @click.option("--tiles", help="Write web-map tiles, too: OUT.mbtiles, OUT.pmtiles or xyz:DIR/{z}/{x}/{y}.png.")
+    @click.option(
+        "--format", "form", type=click.Choice(options.FORMS), default="cog", show_default=True, help="Of all GeoTIFFs."
+    )
+    @click.option(
+        "--compress", type=click.Choice(options.COMPRESSIONS), default="deflate", show_default=True, help="Likewise."
+    )
+    @options.threads
+    @click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger scenes.")
+    @click.option("--seam-report", type=options.FILE, help="Measure the seams of this scene and write them as JSON.")
+    @click.option("--preview", type=options.FILE, help="Write a PNG that shows scene and result side by side.")
+    @options.overwrite
+    @functools.wraps(body)
+    def run(*, max_pixels: int | None, **values: Any) -> None:
+        body(**values if max_pixels is None else values | {"max_pixels": max_pixels})
+
+    return run
+
+
 @click.command()
 @click.argument("scene", type=options.FILE)
 @click.argument("out", type=options.FILE)
-@click.option("--model", type=options.FILE, help="A model file; the default is the one in the package.")
-@click.option(
-    "--engine",
-    type=click.Choice(options.ENGINES),
-    help="What computes: torch trained models (.safetensors), onnxruntime exported ones (.onnx); the default is by the "
-    "file.",
-)
-@options.device
-@click.option(
-    "--batch", type=click.IntRange(min=1), help="Windows that are computed at once; on a CPU no result depends on it."
-)
-@click.option("--window", type=click.IntRange(min=1), help="Side of a window in pixels; the default is the model's.")
-@click.option("--overlap", type=click.IntRange(min=0), help="Pixels shared by neighbouring windows, likewise.")
-@click.option(
-    "--average",
-    callback=_averages,
-    default="",
-    metavar="flips,shifts",
-    help="Average over mirror images of each window, or shifts of it: 4 times slower, with both 16 times.",
-)
-@click.option(
-    "--resolution",
-    type=float,
-    help="Work on pixels of so many metres; the default is what the model knows, or the scene's.",
-)
-@click.option(
-    "--deliver",
-    type=click.Choice(options.DELIVER),
-    default="source",
-    show_default=True,
-    help="On which pixels the results lie if others were worked on.",
-)
-@options.bands
-@options.scaling
-@click.option("--region", type=options.FILE, help="Translate only inside the polygons of this vector file.")
-@click.option(
-    "--bounds", callback=options.numbers(float, "LEFT,BOTTOM,RIGHT,TOP", count=4), help="Only inside this rectangle."
-)
-@click.option("--bounds-crs", help="What --bounds is given in, such as EPSG:4326; the default is the scene's CRS.")
-@click.option("--classes", type=options.FILE, help="Write the indices of the classes as a GeoTIFF, too.")
-@click.option("--confidence", type=options.FILE, help="Write the probability of each pixel's class in percent, too.")
-@click.option("--vector", type=options.FILE, help="Write polygons of the classes (.gpkg, .geojson or .fgb), too.")
-@click.option("--min-area", type=click.FloatRange(min=0), help="Leave out smaller polygons; square metres.")
-@click.option("--tiles", help="Write web-map tiles, too: OUT.mbtiles, OUT.pmtiles or xyz:DIR/{z}/{x}/{y}.png.")
-@click.option(
-    "--format", "form", type=click.Choice(options.FORMS), default="cog", show_default=True, help="Of all GeoTIFFs."
-)
-@click.option(
-    "--compress", type=click.Choice(options.COMPRESSIONS), default="deflate", show_default=True, help="Likewise."
-)
-@options.threads
-@click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger scenes.")
-@click.option("--seam-report", type=options.FILE, help="Measure the seams of this scene and write them as JSON.")
-@click.option("--preview", type=options.FILE, help="Write a PNG that shows scene and result side by side.")
-@options.overwrite
+@translation_options
+@click.option("--dry-run", is_flag=True, help="Tell what would be done, and what it would need; write nothing.")
+@click.option("--shard", metavar="I/N", help="Do share I of N of the work; `geopix2pix merge` puts them together.")
 @options.work
-def translate(scene: Path, out: Path, *, report: Report, max_pixels: int | None, **values: Any) -> None:
+def translate(scene: Path, out: Path, *, report: Report, dry_run: bool, shard: str | None, **values: Any) -> None:
     """Translate the raster SCENE and write OUT, a cloud-optimised GeoTIFF on the same grid.
 
     What is not valid in the scene is masked in the result, and so is what lies outside of the region. When it was
     stopped or killed, the same command goes on where it was. All results appear together when all is done.
     """
-    from geopix2pix import translate
+    from geopix2pix.planning import planned
+    from geopix2pix.shard import Shard
+    from geopix2pix.translation import run
 
-    if max_pixels is not None:
-        values["max_pixels"] = max_pixels
-    report.result(translate(scene, out, progress=report, **values))
+    share = None if shard is None else Shard.parse(shard)
+    job = planned(scene, out, **values)
+    rows = None if share is None else share.rows(job)
+    if dry_run:
+        _tell_plan(job, report)
+    else:
+        report.result(run(job, rows=rows, progress=report))
+
+
+def _tell_plan(job: "Job", report: Report) -> None:
+    from geopix2pix.estimate import estimated, probed
+    from geopix2pix.translation import engine_of
+
+    needs = estimated(job, probed(job, engine_of(job), report))
+    lines = [f"{name:10} {value}" for name, value in _plan(job, needs).items()]
+    report.plan("\n".join(lines), job.to_json() | {"estimate": needs.to_json()})
+
+
+def _plan(job: "Job", needs: "Estimate") -> dict[str, str]:
+    """What would be done, by topic, in words for people."""
+    facts, grid = job.to_json(), job.grid
+    across = f"{facts['width']} x {facts['height']} pixels, {facts['crs'] or 'no CRS'}"
+    time = "unknown: no valid pixel was found"
+    if needs.seconds is not None and needs.window_seconds is not None:
+        each = f"{needs.window_seconds:.3g} s for a window, as tried here and now"
+        time = f"about {duration(needs.seconds)} to compute, {each}; finishing the files comes on top"
+    memory = (
+        "unknown" if needs.memory_bytes is None else f"about {size(needs.memory_bytes)}, whatever the scene's height"
+    )
+    return {
+        "scene": str(job.source),
+        "results": ", ".join(facts["results"].values()),
+        "grid": across if job.working is None else f"{across}, worked on in {grid.width} x {grid.height} others",
+        "model": facts["model"],
+        "windows": f"{grid.columns} x {grid.rows} of {grid.window} pixels with {grid.overlap} shared",
+        "time": time,
+        "memory": memory,
+        "disk": f"{size(needs.disk_bytes)} before compression, {size(needs.free_bytes)} free",
+    }
+
+
+def duration(seconds: float) -> str:
+    """A span of time to two digits."""
+    for length, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.2g} {unit}"
+    return f"{seconds:.2g} s"
+
+
+def size(number: int) -> str:
+    """A number of bytes to three digits."""
+    for power, unit in ((30, "GiB"), (20, "MiB")):
+        if number >= 2**power:
+            return f"{number / 2**power:.3g} {unit}"
+    return f"{number / 2**10:.3g} KiB"

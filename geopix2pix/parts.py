@@ -57,7 +57,10 @@ def rows_in(folder: Path, header: Line) -> list[Row]:
     """
     found, *lines = read_journal(folder / JOURNAL) or [{}]
     if changed := differences(found | {"rows": None}, header | {"rows": None}):
-        raise OutputError(f"{folder}: holds parts of another result ({changed[0]:.200}); remove it")
+        remedy = "remove it, or give it to what it belongs to"
+        if changed[0].startswith("parameters.source.files"):
+            remedy = "take the same source, and copy it with its times (cp -p, rsync -t), by which it is known"
+        raise OutputError(f"{folder}: holds parts of another result ({changed[0]:.200}); {remedy}")
     rows = []
     for number, line in enumerate(lines):
         bands = bands_of(line)

@@ -142,8 +142,11 @@ def translate(
     return run(job, progress=progress)
 
 
-def run(job: Job, *, rows: range | None = None, progress: Progress = silent) -> Path:
+def run(job: Job, *, rows: range | None = None, engine: Engine | None = None, progress: Progress = silent) -> Path:
     """Do a job; the path of the map.
+
+    `engine` is what `engine_of` made of a job with the same model, device, threads and average; without it that is done
+    here, which takes a moment for each job.
 
     With `rows`, a share of its rows of windows, only these are computed, and the path is that of the folder beside the
     output that holds them. `assemble` makes the same results of all of these folders as a run without `rows`.
@@ -157,8 +160,8 @@ def run(job: Job, *, rows: range | None = None, progress: Progress = silent) -> 
         Cancelled: `progress` asked to stop.
     """
     _check_rows(job, rows)
-    with _shown(job) as scene:
-        engine = _loaded(job)
+    with shown(job) as scene:
+        engine = engine_of(job) if engine is None else engine
         batch = job.batch or (1 if engine.device_type == "cpu" else GPU_BATCH)
         report = None
         if job.results.seam_report is not None:  # before the map is written: what is refused is refused before the work
@@ -237,8 +240,13 @@ def _check_rows(job: Job, rows: range | None) -> None:
         raise ConfigError("--seam-report measures a whole scene; ask for it in a run of its own, not in a shard")
 
 
-def _loaded(job: Job) -> Engine:
-    # Engines take seconds to load: not before the request is known to be good.
+def engine_of(job: Job) -> Engine:
+    """What computes a job. Engines take seconds to load: not before the request is known to be good.
+
+    Raises:
+        ModelFileError: the model file cannot be used.
+        ConfigError: it was changed since the job was planned, or the device is not there.
+    """
     loaded = ModelFile.load(job.model)
     if loaded.digest != job.digest:
         raise ConfigError(f"{job.model}: was changed after it was looked at; start again, and leave it as it is")
@@ -247,7 +255,7 @@ def _loaded(job: Job) -> Engine:
 
 
 @contextmanager
-def _shown(job: Job) -> Iterator[Callable[[int], WorkArea]]:
+def shown(job: Job) -> Iterator[Callable[[int], WorkArea]]:
     """What makes the area of a job that is worked on, given how many outer pixels of windows have no weight."""
     bands = len(job.manifest.source.names)
     with _opened(job) as reader:

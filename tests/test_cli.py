@@ -21,13 +21,15 @@ from geopix2pix import __version__
 ROOT = Path(__file__).parents[1]
 WORK = ["--progress", "--stop-on-eof", "--debug", "--help"]
 SPLIT = ["--by", "--block", "--buffer", "--shares", "--seed", "--zones", "--validation", "--test"]
+TRANSLATION = [
+    "--model", "--engine", "--device", "--batch", "--window", "--overlap", "--average", "--resolution", "--deliver",
+    "--bands", "--scaling", "--region", "--bounds", "--bounds-crs", "--classes", "--confidence", "--vector",
+    "--min-area", "--tiles", "--format", "--compress", "--threads", "--max-pixels", "--seam-report", "--preview",
+    "--overwrite",
+]  # fmt: skip
 OPTIONS = {
-    "translate": [
-        "--model", "--engine", "--device", "--batch", "--window", "--overlap", "--average", "--resolution", "--deliver",
-        "--bands", "--scaling", "--region", "--bounds", "--bounds-crs", "--classes", "--confidence", "--vector",
-        "--min-area", "--tiles", "--format", "--compress", "--threads", "--max-pixels", "--seam-report", "--preview",
-        "--overwrite", *WORK,
-    ],
+    "translate": [*TRANSLATION, "--dry-run", "--shard", *WORK],
+    "merge": [*TRANSLATION, *WORK],
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",
         "--batch", "--crop", "--load-size", "--scale", "--learning-rate", "--adversary", "--adversarial-weight",
