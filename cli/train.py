@@ -35,6 +35,7 @@ from .report import Report
 @click.option(
     "--scale", callback=options.numbers(float, "0.5,2", count=2), help="Range of the random magnification of a crop."
 )
+@click.option("--jitter", type=float, help="Strength of the random change of the source's light; 0 = none.")
 @click.option("--learning-rate", type=float, help="Of both networks, with Adam.")
 @click.option(
     "--adversary", type=click.Choice(get_args(Adversary)), help="The adversarial loss; none = no discriminator."

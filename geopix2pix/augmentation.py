@@ -6,6 +6,7 @@ Every draw comes from the generator that is passed in, in a fixed order, so that
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +15,7 @@ from geopix2pix.grid import Window
 
 Symmetry = Literal["none", "mirror", "dihedral"]
 """`mirror`: left-right flips, as published; `dihedral`: all eight flips and quarter turns, for pictures from above."""
+SHADES = 4  # places along a side between which the light changes
 
 
 def random_window(rng: np.random.Generator, width: int, height: int, crop: int, scale: tuple[float, float]) -> Window:
@@ -45,13 +47,17 @@ def turned(picture: Tensor, symmetry: Symmetry, element: int) -> Tensor:
 def relit(rng: np.random.Generator, source: Tensor, strength: float) -> Tensor:
     """The source (bands, rows, cols) in [-1, 1] as another sensor, season or hour might have seen it.
 
-    Gamma, contrast, brightness, a gain per band, saturation where there are three bands, and a slight blur for every
-    fourth image; at strength 1 each moves by up to about a quarter. The answer stays in [-1, 1].
+    Gamma, contrast, brightness, a gain per band, saturation where there are three bands, a slight blur for every fourth
+    image, light that changes from one side to the other as under clouds, and a sensor's noise; at strength 1 each moves
+    by up to about a quarter. The answer stays in [-1, 1].
     """
     gamma, contrast, saturation = np.exp(strength * rng.uniform(-0.25, 0.25, 3))
     brightness = strength * rng.uniform(-0.1, 0.1)
     gains = np.exp(strength * rng.uniform(-0.08, 0.08, len(source)))
     blurred = rng.random() < 0.25 * min(strength, 1)
+    shade = strength * rng.uniform(-0.2, 0.2, (SHADES, SHADES))
+    grain = strength * rng.uniform(0, 0.01)
+    noise = rng.standard_normal(source.shape, dtype=np.float32) * np.float32(grain)
     # In NumPy: torch shares powers and means among its threads, and rounds them otherwise for other numbers of threads.
     seen = ((source + 1) / 2).clamp(0, 1).numpy() ** np.float32(gamma)
     light, mean = torch.from_numpy(seen), float(seen.mean(dtype=np.float64))
@@ -60,6 +66,17 @@ def relit(rng: np.random.Generator, source: Tensor, strength: float) -> Tensor:
     if len(light) == 3:
         gray = light.mean(0, keepdim=True)
         light = gray + (light - gray) * float(saturation)
+    light = light * torch.from_numpy(np.exp(_between(shade, *light.shape[1:])))
     if blurred:
         light = F.avg_pool2d(F.pad(light[None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0]
-    return light.clamp(0, 1) * 2 - 1
+    return (light + torch.from_numpy(noise)).clamp(0, 1) * 2 - 1
+
+
+def _between(values: npt.NDArray[np.float64], rows: int, cols: int) -> npt.NDArray[np.float32]:
+    """A surface (rows, cols), float32, that is linear between `values`, which are spread over it evenly."""
+    at = [np.linspace(0, length - 1, size) for length, size in zip(values.shape, (rows, cols), strict=True)]
+    down, across = (
+        np.maximum(1 - np.abs(place[:, None] - np.arange(n)), 0) for place, n in zip(at, values.shape, strict=True)
+    )
+    surface: npt.NDArray[np.float32] = np.einsum("ri,ij,cj->rc", down, values, across).astype(np.float32)
+    return surface
