@@ -32,9 +32,9 @@ OPTIONS = {
     "merge": [*TRANSLATION, *WORK],
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",
-        "--batch", "--crop", "--load-size", "--scale", "--jitter", "--learning-rate", "--adversary", "--adversarial-weight",
-        "--l1-weight", "--class-weight", "--encoder", "--norm", "--encoder-weights",
-        "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
+        "--batch", "--crop", "--load-size", "--scale", "--jitter", "--learning-rate", "--adversary",
+        "--adversarial-weight", "--l1-weight", "--class-weight", "--encoder", "--norm", "--encoder-weights", "--seed",
+        "--workers", "--device", "--threads", "--overwrite", *WORK,
     ],
     "evaluate": [
         "--output", "--split", "--layout", "--palette", "--validation", "--group", "--bands", "--scaling",

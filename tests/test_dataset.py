@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from geopix2pix.architecture import GeneratorSpec
-from geopix2pix.augmentation import random_window, relit, turned
+from geopix2pix.augmentation import _between, random_window, relit, turned
 from geopix2pix.configuration import TrainingConfig, configure
 from geopix2pix.dataset import PairedTiles, Pictures, ValidationTiles, _turn, scaling_of, sets_of
 from geopix2pix.errors import ConfigError, PairsError, SceneWarning
@@ -547,6 +547,25 @@ def test_light_stays_in_range_and_only_strength_moves_it(seed: int, bands: int, 
     assert lit.shape == source.shape and lit.dtype == torch.float32
     assert float(lit.min()) >= -1 and float(lit.max()) <= 1
     torch.testing.assert_close(relit(np.random.default_rng(seed), source, 0.0), source, atol=1e-5, rtol=0)
+
+
+def test_light_differs_from_place_to_place_but_not_from_pixel_to_pixel() -> None:
+    flat = torch.zeros(3, 128, 128)
+    for seed in range(20):
+        lit = relit(np.random.default_rng(seed), flat, 1.0)
+        smooth = torch.nn.functional.avg_pool2d(lit, 16)
+        steps = torch.cat([smooth.diff(dim=axis).abs().flatten() for axis in (1, 2)])
+        assert float(steps.max()) < 0.15 and float(smooth.max() - smooth.min()) > 0.02
+
+
+@settings(deadline=None, max_examples=20)
+@given(rows=st.integers(2, 40), cols=st.integers(2, 40), seed=st.integers(0, 100))
+def test_light_between_places_is_linear(rows: int, cols: int, seed: int) -> None:
+    values = np.random.default_rng(seed).normal(size=(4, 4))
+    expected = torch.nn.functional.interpolate(
+        torch.from_numpy(values)[None, None], (rows, cols), mode="bilinear", align_corners=True
+    )
+    np.testing.assert_allclose(_between(values, rows, cols), expected[0, 0], atol=1e-5)
 
 
 @pytest.mark.parametrize(("crop", "threads"), [(256, 4), (224, 5)])

@@ -25,7 +25,7 @@ CLASSES = [
 SPLITS_OF_TILES = {"train": (5, 6, 7, 8), "validation": (1, 2), "test": (3, 4)}
 ROADS = {"japan": "FF7850", "vegas": "FFFFFF", "shanghai": "FFFF00"}
 """The colour of roads in the masks of each place; black is everything else."""
-DRY = "1019 1025 108 154 35 363 406 433 520 588 602 804 806 825 832 880 971 975 979".split()
+DRY = (1019, 1025, 108, 154, 35, 363, 406, 433, 520, 588, 602, 804, 806, 825, 832, 880, 971, 975, 979)
 """The pictures of Japan that show no water, as far as the eye can tell; where there was a doubt they are left out."""
 ZOOM, WEST, EAST, NORTH, SOUTH = 19, 386690, 386695, 220241, 220248
 """The web-map tiles of Banepa."""
@@ -43,8 +43,8 @@ def prepare(data: Path, out: Path) -> None:
     for place in ROADS:
         _link_roads(data, place, out / place, ["road"])
     # Where nothing is water, dark asphalt and shadows are not water either.
-    _link_roads(data, "japan", out / "japan-dry", ["road", "water"], lambda name: name in DRY)
-    _link_roads(data, "japan", out / "japan-wet", ["road"], lambda name: name not in DRY)
+    _link_roads(data, "japan", out / "japan-dry", ["road", "water"], lambda name: int(name) in DRY)
+    _link_roads(data, "japan", out / "japan-wet", ["road"], lambda name: int(name) not in DRY)
     _write(out / "zones.geojson", zones())
 
 
