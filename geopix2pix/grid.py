@@ -88,6 +88,10 @@ class WindowGrid:
     """Pixels of the blended band between neighbours: 0 or a power of two."""
     offset: tuple[int, int] = (0, 0)
     """Columns and rows by which the whole grid is moved; only their remainder by the step matters."""
+    trim: int = 0
+    """Windows that reach far out of the whole may be smaller by multiples of this; 0 if all must be of one size."""
+    whole: Window | None = None
+    """What the scene is a part of; None if it is all."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -175,6 +179,20 @@ class WindowGrid:
         """The pixels that a window sees, inside the scene and outside."""
         col, top = self._start(column, 0) - self.crop, self._start(row, 1) - self.crop
         return Window(col, top, self.window, self.window)
+
+    def seen_at(self, column: int, row: int) -> Window:
+        """The part of a window that is computed: what lies further outside of the whole than the crop is trimmed.
+
+        Pixels with weight are then no nearer to the border of what is computed than in any other window.
+        """
+        window = self.window_at(column, row)
+        if not self.trim:
+            return window
+        wanted = window.intersection((self.whole or self.scene).padded(self.crop))
+        left, top = ((a - b) // self.trim * self.trim for a, b in ((wanted.col, window.col), (wanted.row, window.row)))
+        right = (window.right - wanted.right) // self.trim * self.trim
+        bottom = (window.bottom - wanted.bottom) // self.trim * self.trim
+        return Window(window.col + left, window.row + top, window.width - left - right, window.height - top - bottom)
 
     def support(self, column: int, row: int) -> Window:
         """Where in the scene a window has weight."""

@@ -1,8 +1,7 @@
 """The only loop over windows: patches in, finished rectangles of blended values out."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Generator, Iterator
+from itertools import groupby, islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from geopix2pix.blend import Blender
 from geopix2pix.grid import Window, WindowGrid
 from geopix2pix.normalize import Scaling
+from geopix2pix.pipeline import ahead
 from geopix2pix.raster import Patch
 
 Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
@@ -38,35 +38,48 @@ class Piece(NamedTuple):
 class _Read(NamedTuple):
     column: int
     row: int
-    patch: Patch
+    seen: Window
+    scaled: npt.NDArray[np.float32] | None
+    """In [-1, 1], shape (bands, rows, cols); None without a valid pixel."""
+    valid: npt.NDArray[np.bool_]
 
 
 def pieces(
     source: PatchSource, predict: Predict, scaling: Scaling, blender: Blender, batch: int, first_row: int = 0
-) -> Iterator[Piece]:
+) -> Generator[Piece, None, None]:
     """The mosaic of all windows of the blender's grid from window row `first_row` on, in row-major order.
 
-    Windows without a valid pixel are not computed. The next batch is read in a thread while this one is computed. The
-    result does not depend on `batch` if that of `predict` does not.
+    Windows without a valid pixel are not computed. The next batch is read and scaled in a thread while this one is
+    computed. The result does not depend on `batch` if that of `predict` does not.
     """
     grid = blender.grid
-    for reads in _batches(source, grid, batch, first_row):
-        seen = [read for read in reads if read.patch.valid.any()]
-        outputs = iter(predict(np.stack([scaling.forward(read.patch.data) for read in seen])) if seen else ())
-        for column, row, patch in reads:
-            window, values = blender.add(column, row, next(outputs) if patch.valid.any() else None)
-            corner = grid.window_at(column, row)
-            yield Piece(column, row, window, values, patch.valid[window.shifted(-corner.col, -corner.row).slices])
+    for reads in ahead(_batches(source, scaling, grid, batch, first_row)):
+        computed = [read.scaled for read in reads if read.scaled is not None]
+        outputs = (values for _, alike in groupby(computed, np.shape) for values in predict(np.stack(list(alike))))
+        for column, row, seen, scaled, valid in reads:
+            whole = grid.window_at(column, row)
+            window, values = blender.add(column, row, None if scaled is None else _placed(next(outputs), seen, whole))
+            yield Piece(column, row, window, values, valid[window.shifted(-seen.col, -seen.row).slices])
 
 
-def _batches(source: PatchSource, grid: WindowGrid, batch: int, first_row: int) -> Iterator[list[_Read]]:
+def _batches(
+    source: PatchSource, scaling: Scaling, grid: WindowGrid, batch: int, first_row: int
+) -> Iterator[list[_Read]]:
     places = ((column, row) for row in range(first_row, grid.rows) for column in range(grid.columns))
+    while several := list(islice(places, batch)):
+        reads = []
+        for column, row in several:
+            seen = grid.seen_at(column, row)
+            data, valid = source.read(seen)
+            reads.append(_Read(column, row, seen, scaling.forward(data) if valid.any() else None, valid))
+        yield reads
 
-    def read() -> list[_Read]:
-        return [_Read(*place, source.read(grid.window_at(*place))) for place in islice(places, batch)]
 
-    with ThreadPoolExecutor(1, "geopix2pix-read") as pool:
-        pending = pool.submit(read)
-        while reads := pending.result():
-            pending = pool.submit(read)
-            yield reads
+def _placed(values: npt.NDArray[np.float32], seen: Window, whole: Window) -> npt.NDArray[np.float32]:
+    """Values of the part of a window that was computed, in the whole of it; the rest lies outside of the scene."""
+    if seen == whole:
+        return values
+    placed = np.zeros((len(values), whole.height, whole.width), values.dtype)
+    rows, cols = seen.shifted(-whole.col, -whole.row).slices
+    placed[:, rows, cols] = values
+    return placed

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -105,12 +106,14 @@ def planned(
         if ground is not None and (region is not None or bounds is not None):
             area = area_of_interest(ground, reader.extent, _path(region), bounds, bounds_crs)
             source_extent = window_around(ground, area, reader.extent)
-        extent = source_extent
+        extent, whole = source_extent, reader.extent
         if working is not None and ground is not None:
             margin = MARGIN if deliver == "source" else 0
-            extent = extent_on(working, ground, source_extent, margin)
-            extent = extent.intersection(extent_on(working, ground, reader.extent))
-        grid = fitted_grid(extent, manifest, window, overlap)
+            whole = extent_on(working, ground, reader.extent)
+            extent = extent_on(working, ground, source_extent, margin).intersection(whole)
+        grid = fitted_grid(extent, manifest, window, overlap, whole)
+        if loaded.window is not None:
+            grid = replace(grid, trim=0)
         if confidence is not None and manifest.temperature is None:
             warnings.warn(
                 f"model {manifest.name!r} is uncalibrated: its confidence ranks pixels, but is no probability; "
@@ -211,9 +214,13 @@ def _check_picture(results: Results, manifest: Manifest) -> None:
 
 
 def fitted_grid(
-    extent: Window, manifest: Manifest, window: int | None = None, overlap: int | None = None
+    extent: Window,
+    manifest: Manifest,
+    window: int | None = None,
+    overlap: int | None = None,
+    whole: Window | None = None,
 ) -> WindowGrid:
-    """The windows of the whole scene that reach its `extent`."""
+    """The windows of the whole scene, by default the extent, that reach its `extent`."""
     stride = manifest.total_stride
     side = manifest.window if window is None else window
     if side <= 0 or side % min(stride, manifest.window):
@@ -224,4 +231,7 @@ def fitted_grid(
         unit = alignment(side, stride)
         overlap = side - max(-(-(side - min(manifest.overlap, side // 2)) // unit), 1) * unit
     offset = -extent.col, -extent.row
-    return WindowGrid.fitted(extent.width, extent.height, window=side, overlap=overlap, stride=stride, offset=offset)
+    grid = WindowGrid.fitted(extent.width, extent.height, window=side, overlap=overlap, stride=stride, offset=offset)
+    # A network that sees where its window ends is shown windows of one size only.
+    trim = stride if manifest.tile_independent and stride < side else 0
+    return replace(grid, trim=trim, whole=(whole or extent).shifted(*offset))

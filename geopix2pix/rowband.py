@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from affine import Affine
 from rasterio.windows import Window as RasterioWindow
 
 from geopix2pix.errors import OutputError
 from geopix2pix.files import sync
-from geopix2pix.gdal import unreferenced_allowed
 from geopix2pix.grid import Window
 from geopix2pix.output import OutputSpec
 
 FORMAT = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "band"}
 NO_COLORS = {"photometric": "minisblack"}  # else GDAL takes the fourth of four bands for alpha
 COMPRESSION = {"compress": "deflate", "zlevel": 1, "BIGTIFF": "IF_SAFER"}  # parts live shortly: quick before small
+# Any place: rasterio warns of files without one, and warnings cannot be silenced in a thread without side effects.
+SOMEWHERE = {"transform": Affine(1, 0, 0, 0, -1, 0)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class RowBand:
         digest = sha256()
         cols = np.cumsum([0, *self.widths]).tolist()
         try:
-            with unreferenced_allowed(), rasterio.open(path, sharing=False) as dataset:
+            with rasterio.open(path, sharing=False) as dataset:
                 for col, width in zip(cols, self.widths, strict=False):
                     where = RasterioWindow(col, top, width, self.height)
                     digest.update(_bytes(dataset.read(window=where), dataset.read_masks(1, window=where) != 0))
@@ -72,8 +74,8 @@ class RowBandWriter:
         self._digest = sha256()
         self._nothing = spec.nodata or 0
         size = {"width": spec.width, "height": height, "count": spec.bands, "dtype": spec.dtype}
-        with unreferenced_allowed():
-            self._dataset = rasterio.open(path, "w", sharing=False, **FORMAT, **NO_COLORS, **COMPRESSION, **size)
+        form = {**FORMAT, **NO_COLORS, **COMPRESSION, **SOMEWHERE}
+        self._dataset = rasterio.open(path, "w", sharing=False, **form, **size)
 
     def write(self, window: Window, data: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
         """Add the next rectangle. Where it is not valid the nodata value is written, or zeros if there is none."""

@@ -120,6 +120,7 @@ def measured_seams(
     shifts = {"by_stride": half, "by_less": half + stride // 2}
     margins = {"blended": (grid.crop, grid.feather), "hard": (0, 0)}
     mosaics = _Mosaics(_Area(source, area), engine, scaling, batch, progress)
+    whole = (grid.whole or grid.scene).shifted(-area.col, -area.row)
     report: dict[str, Any] = {
         "area": area._asdict(),
         "window": grid.window,
@@ -129,7 +130,7 @@ def measured_seams(
         "limits": {"gradient_excess": MAX_EXCESS, "difference": MAX_DIFFERENCE, "changed": MAX_CHANGED},
     }
     for kind, (crop, feather) in margins.items():
-        placed = replace(grid, width=area.width, height=area.height, crop=crop, feather=feather)
+        placed = replace(grid, width=area.width, height=area.height, whole=whole, crop=crop, feather=feather)
         still = mosaics.under(placed)
         for by, shift in shifts.items():
             found = measure(still, mosaics.under(replace(placed, offset=(shift, shift))), engine)

@@ -14,7 +14,7 @@ from shapely import Geometry
 
 from geopix2pix.aligned import AlignedView
 from geopix2pix.area import WorkArea
-from geopix2pix.blend import Blender
+from geopix2pix.blend import Blender, Carry
 from geopix2pix.delivery import delivered, derived
 from geopix2pix.engine import Engine, EngineName, load_engine
 from geopix2pix.errors import ConfigError, OutputError, RasterError, SceneError
@@ -22,10 +22,11 @@ from geopix2pix.gdal import MAX_PIXELS
 from geopix2pix.grid import WindowGrid
 from geopix2pix.job import Averaging, Deliver, Job
 from geopix2pix.model import ModelFile
-from geopix2pix.mosaic import PatchSource, pieces
+from geopix2pix.mosaic import PatchSource, Piece, pieces
 from geopix2pix.normalize import Scaling
 from geopix2pix.output import Compression
 from geopix2pix.parts import found_shards, shard_folder, shard_parameters
+from geopix2pix.pipeline import Behind
 from geopix2pix.planning import MARGIN, planned
 from geopix2pix.products import painted
 from geopix2pix.progress import Event, Progress, silent
@@ -210,25 +211,36 @@ def write_rows(
     blender = Blender(grid, engine.manifest.generator.out_channels)
     rows = range(grid.rows) if rows is None else rows
     first = begin = rows.start + writer.finished_rows
-    if writer.carry is not None:
-        blender.resume(first, writer.carry)
+    if (carry := writer.carry) is not None:
+        blender.resume(first, carry)
     elif first > 0:  # what a row carries depends on its own windows alone, so the row above is computed for it
         begin = first - 1
-        blender.resume(begin, np.zeros_like(blender.carry))
-    total = grid.columns * len(rows)
-    progress(Event("translate", (first - rows.start) * grid.columns, total, "windows"))
+        blender.resume(begin, None)
+
+    def told(done: int) -> None:
+        progress(Event("translate", done, grid.columns * len(rows), "windows"))
+
+    def write(piece: Piece, carry: Carry | None) -> int:
+        data, *beside = paint(piece.values)
+        writer.write(piece.window, data, piece.valid, *beside)
+        if carry is not None:
+            writer.finish_row(carry)
+        return (piece.row - rows.start) * grid.columns + piece.column + 1
+
+    told((first - rows.start) * grid.columns)
     if first == rows.stop:
         return
-    for piece in pieces(source, engine.predict, scaling, blender, batch, begin):
-        if piece.row >= first:
-            data, *beside = paint(piece.values)
-            writer.write(piece.window, data, piece.valid, *beside)
-            if piece.column == grid.columns - 1:
-                writer.finish_row(blender.carry)
-            done = (piece.row - rows.start) * grid.columns + piece.column + 1
-            progress(Event("translate", done, total, "windows"))
-        if (piece.row, piece.column) == (rows.stop - 1, grid.columns - 1):
-            return
+    with closing(pieces(source, engine.predict, scaling, blender, batch, begin)) as found, Behind[int](2) as behind:
+        for piece in found:
+            last = piece.column == grid.columns - 1
+            if piece.row >= first:
+                work = partial(write, piece, blender.carry if last else None)
+                for done in behind.call(work):
+                    told(done)
+            if last and piece.row == rows.stop - 1:
+                break
+        for done in behind.rest():
+            told(done)
 
 
 def _check_rows(job: Job, rows: range | None) -> None:

@@ -1,7 +1,7 @@
 """RasterWriter: a raster in row bands, which a kill does not lose and a failure does not leave half written."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +36,7 @@ from geopix2pix.parts import (
 from geopix2pix.progress import Progress, silent
 from geopix2pix.rowband import RowBand, RowBandWriter
 
-FORMAT = 1
+FORMAT = 2
 NEEDED_SHARE = 0.25
 """Room that is asked for, as a share of the raw pixels: less than pictures take, parts and result together, and more
 than maps, which shrink to a tenth. A disk that fills up later is noticed then."""
@@ -56,9 +56,6 @@ class RasterWriter:
     A writer for some `rows` only does a share of the work: its folder, OUT.rows-FIRST-END.part, stays when it is left,
     and another writer takes it over with `adopt`.
     """
-
-    carry: npt.NDArray[Any] | None
-    """What the blender carries from the last finished row to the next one; None before the first."""
 
     def __init__(
         self,
@@ -89,7 +86,6 @@ class RasterWriter:
         self._lock = FileLock(self._folder / "lock")
         self._rows: list[Row] = []
         self._open_bands: list[RowBandWriter] = []
-        self.carry = None
         for target in self._targets:
             check_target(target, overwrite=overwrite)
         header: Line = {"format": FORMAT, "spec": spec.to_json(), "parameters": dict(parameters)}
@@ -108,6 +104,17 @@ class RasterWriter:
     def finished_rows(self) -> int:
         """Rows of windows that are finished; those of an earlier run were read back and compared."""
         return len(self._rows)
+
+    @property
+    def carry(self) -> list[npt.NDArray[Any]] | None:
+        """What the blender carries from the last finished row to the next one; None before the first."""
+        if not self._rows:
+            return None
+        carry = []
+        with self._carry_file(len(self._rows) - 1).open("rb") as file:
+            while file.peek(1):
+                carry.append(np.load(file, allow_pickle=False))
+        return carry
 
     @property
     def is_empty(self) -> bool:
@@ -135,7 +142,7 @@ class RasterWriter:
             for band, values in zip(self._open_bands, (data, *beside), strict=True):
                 band.write(window, values, valid)
 
-    def finish_row(self, carry: npt.NDArray[Any]) -> None:
+    def finish_row(self, carry: Iterable[npt.NDArray[Any]]) -> None:
         """Commit a row of windows and what the blender carries to the next; both have reached the disk on return.
 
         Raises:
@@ -148,7 +155,9 @@ class RasterWriter:
             if not bands:
                 bands = (RowBand(top=self._bottom, height=0, widths=(), invalid=0, checksum=""),) * len(self._products)
             self._open_bands = []
-            np.save(self._carry_file(row), carry, allow_pickle=False)
+            with self._carry_file(row).open("wb") as file:
+                for band in carry:
+                    np.save(file, band, allow_pickle=False)
             sync(self._carry_file(row))
             line: Line = {"band": bands[0].to_json(), "carry": checksum(self._carry_file(row))}
             if bands[1:]:
@@ -156,7 +165,6 @@ class RasterWriter:
             append_line(self._journal, line)
             self._carry_file(row - 1).unlink(missing_ok=True)
         self._rows.append(Row(bands, self._parts(row)))
-        self.carry = carry
 
     @contextmanager
     def adopt(self, shards: Sequence[range], total: int) -> Iterator[None]:
@@ -274,7 +282,7 @@ class RasterWriter:
         rows = [Row(bands_of(line), self._parts(row)) for row, line in enumerate(lines)]
         carry = self._carry_file(len(rows) - 1)
         if rows and all(map(is_whole, rows)) and carry.exists() and checksum(carry) == lines[-1]["carry"]:
-            self._rows, self.carry = rows, np.load(carry, allow_pickle=False)
+            self._rows = rows
         elif rows:
             found = "parts of an earlier run are damaged or missing"
             warn(f"{self._folder}: {found}; starting anew", GeoPix2PixWarning, stacklevel=4)

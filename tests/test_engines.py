@@ -184,7 +184,7 @@ def spoiled(path: Path, target: Path, node: onnx.NodeProto) -> Path:
         (helper.make_node("NoSuchOperator", ["inner"], ["answer"]), "cannot run its graph"),
         (
             helper.make_node("Transpose", ["inner"], ["answer"], perm=[0, 2, 3, 1]),
-            r"answers with shape \(1, 64, 64, 3\)",
+            r"answers with shape \(1, \d+, \d+, 3\)",
         ),
         (helper.make_node("Reshape", ["inner", "missing"], ["answer"]), "cannot run its graph"),
     ],

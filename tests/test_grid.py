@@ -243,6 +243,33 @@ def test_alignment_is_the_stride_where_the_window_is_larger_and_a_quarter_window
 
 
 @laws
+@given(grids(), st.sampled_from([1, 2, 4, 5]))
+def test_what_is_trimmed_of_a_window_lies_further_out_than_its_crop(grid, trim):
+    trimmed = replace(grid, trim=trim)
+    for place in places(grid):
+        window, seen = grid.window_at(*place), trimmed.seen_at(*place)
+        assert seen == seen.intersection(window)
+        cut = (seen.col - window.col, seen.row - window.row, window.right - seen.right, window.bottom - seen.bottom)
+        assert all(side % trim == 0 for side in cut), "the network would see the scene in another phase"
+        wanted = window.intersection(grid.scene.padded(grid.crop))
+        assert wanted == wanted.intersection(seen)
+        assert seen == seen.intersection(grid.scene.padded(grid.crop + trim - 1))
+        assert grid.seen_at(*place) == window
+
+
+@laws
+@given(grids(), st.data())
+def test_the_windows_of_a_part_are_trimmed_like_those_of_the_whole(grid, data):
+    whole = replace(grid, trim=2)
+    col, row = (data.draw(st.integers(0, side - 1)) for side in (grid.width, grid.height))
+    offset = (grid.offset[0] - col, grid.offset[1] - row)
+    size = {"width": grid.width - col, "height": grid.height - row}
+    part = replace(whole, offset=offset, whole=grid.scene.shifted(-col, -row), **size)
+    seen = {whole.seen_at(*place) for place in places(whole)}
+    assert {part.seen_at(*place).shifted(col, row) for place in places(part)} <= seen
+
+
+@laws
 @given(windows, windows)
 def test_intersection_holds_the_pixels_of_both(first, second):
     def pixels(window):

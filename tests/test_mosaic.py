@@ -1,6 +1,7 @@
 """The loop over windows: the identity gives the scene back, and moving the grid changes nothing."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +54,11 @@ def mosaic(found: list[Piece], bands: int, height: int, width: int) -> np.ndarra
     overlap=st.sampled_from([0, 8, 16, 24]),
     offset=st.tuples(st.integers(-50, 50), st.integers(-50, 50)),
     batch=st.integers(1, 5),
+    trim=st.sampled_from([0, 8]),
     dtype=st.sampled_from(DTYPES),
     seed=st.integers(0, 99),
 )
-def test_an_identity_network_gives_the_scene_back(height, width, overlap, offset, batch, dtype, seed) -> None:
+def test_an_identity_network_gives_the_scene_back(height, width, overlap, offset, batch, trim, dtype, seed) -> None:
     random = np.random.default_rng(seed)
     if dtype == "float32":
         data = random.normal(0, 1000, (2, height, width)).astype(dtype)
@@ -65,7 +67,7 @@ def test_an_identity_network_gives_the_scene_back(height, width, overlap, offset
         limits = np.iinfo(dtype)
         data = random.integers(limits.min, limits.max, (2, height, width), dtype, endpoint=True)
         scaling = Scaling.full_range(dtype, 2)
-    grid = WindowGrid.fitted(width, height, window=32, overlap=overlap, stride=8, offset=offset)
+    grid = replace(WindowGrid.fitted(width, height, window=32, overlap=overlap, stride=8, offset=offset), trim=trim)
     found = list(pieces(ArrayScene(data), lambda patches: patches, scaling, Blender(grid, 2), batch))
     back = scaling.backward(mosaic(found, 2, height, width), dtype)
     if dtype == "float32":
@@ -97,14 +99,18 @@ def small_field(precision: str) -> tuple[Callable[[np.ndarray], np.ndarray], int
 
 @pytest.mark.parametrize(("precision", "limit"), [("float64", 1e-9), ("float32", 1e-5)])
 @pytest.mark.parametrize("size", [(150, 130), (20, 100)])
-def test_moving_the_grid_by_the_total_stride_changes_nothing(precision, limit, size) -> None:
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_moving_the_grid_by_the_total_stride_changes_nothing(precision, limit, size, trimmed) -> None:
     predict, field, stride = small_field(precision)
     data = np.random.default_rng(0).integers(0, 255, (3, *size), np.uint8, endpoint=True)
     scaling, crop, feather = Scaling.full_range("uint8", 3), -(-field // 2 // stride) * stride, 8
     window = 2 * crop + feather + 6 * stride
 
     def translated(offset: tuple[int, int]) -> np.ndarray:
-        grid = WindowGrid(width=size[1], height=size[0], window=window, crop=crop, feather=feather, offset=offset)
+        grid = WindowGrid(
+            width=size[1], height=size[0], window=window, crop=crop, feather=feather, offset=offset,
+            trim=stride if trimmed else 0,
+        )  # fmt: skip
         found = list(pieces(ArrayScene(data), predict, scaling, Blender(grid, 3, precision), 3))
         return mosaic(found, 3, *size)
 
@@ -145,6 +151,20 @@ def test_the_result_does_not_depend_on_the_batch() -> None:
     ]
     for other in mosaics[1:]:
         assert np.array_equal(mosaics[0], other)
+
+
+def test_a_small_scene_is_not_computed_as_if_it_were_as_large_as_a_window() -> None:
+    computed = []
+
+    def predict(patches: np.ndarray) -> np.ndarray:
+        computed.append(patches.shape)
+        return patches
+
+    data = np.arange(3 * 20 * 30, dtype=np.uint8).reshape(3, 20, 30)
+    grid = replace(WindowGrid.fitted(30, 20, window=256, overlap=32, stride=8), trim=8)
+    assert len(list(pieces(ArrayScene(data), predict, Scaling.full_range("uint8", 3), Blender(grid, 3), 1))) == 1
+    ((_, _, rows, cols),) = computed
+    assert (rows - 20, cols - 30) <= (2 * grid.crop + 2 * 7, 2 * grid.crop + 2 * 7)
 
 
 def test_windows_without_data_are_not_computed(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def write_rows(writer: RasterWriter, data: np.ndarray, valid: np.ndarray, step: 
             window = Window(col, row * step, step, step).intersection(scene)
             part_rows, part_cols = window.slices
             writer.write(window, data[:, part_rows, part_cols], valid[part_rows, part_cols])
-        writer.finish_row(np.full((2, 3), row + 1, np.float32))
+        writer.finish_row([np.full((2, 3), row + 1, np.float32), np.zeros((2, 0), np.float32)])
 
 
 def write(path: Path, data: np.ndarray, valid: np.ndarray | None = None, step: int = STEP, **fields) -> Path:
@@ -184,7 +184,7 @@ def test_a_cancelled_run_goes_on_to_the_same_bytes(tmp_path, stop_after):
     with RasterWriter(path, spec, parameters={"seed": 1}) as writer:
         assert writer.finished_rows == stop_after
         if stop_after:
-            assert writer.carry.tolist() == [[stop_after] * 3] * 2
+            assert [band.tolist() for band in writer.carry] == [[[stop_after] * 3] * 2, [[], []]]
         write_rows(writer, pixels, valid)
         writer.assemble()
     assert path.read_bytes() == expected
@@ -252,7 +252,7 @@ def test_parts_of_other_settings_are_not_used_and_the_user_is_told(tmp_path):
 
 @given(data=st.recursive(st.none() | st.integers(), lambda inner: st.dictionaries(st.text(max_size=2), inner)))
 def test_a_header_does_not_differ_from_itself_and_one_value_is_one_difference(data):
-    header = {"format": 1, "spec": {"size": [3, 4]}, "parameters": data}
+    header = {"format": 2, "spec": {"size": [3, 4]}, "parameters": data}
     assert differences(header, header) == []
     assert differences(header, header | {"spec": {"size": [3, 5]}}) == ["spec.size.1 was 4, is 5"]
     assert differences(header | {"new": None}, header) == ["new was null, is absent"]
@@ -290,9 +290,9 @@ def test_rows_that_finish_nothing_count(tmp_path):
     pixels = coordinates(1, 60, 40, "uint8")
     with RasterWriter(tmp_path / "a.tif", spec_of(pixels), parameters={}) as writer:
         writer.write(Window(0, 0, 40, 0), pixels[:, :0], np.ones((0, 40), bool))
-        writer.finish_row(np.zeros(1))
+        writer.finish_row([np.zeros(1)])
         writer.write(Window(0, 0, 40, 60), pixels, np.ones((60, 40), bool))
-        writer.finish_row(np.zeros(1))
+        writer.finish_row([np.zeros(1)])
         assert writer.finished_rows == 2
         writer.assemble()
     with opened(tmp_path / "a.tif") as dataset:
@@ -316,7 +316,7 @@ def test_a_scene_may_be_read_in_one_thread_while_another_writes(tmp_path, monkey
                 patch, ahead = ahead.result(), pool.submit(reader.read, following)
                 writer.write(window, *patch)
                 if window.right == 208:
-                    writer.finish_row(np.zeros(1))
+                    writer.finish_row([np.zeros(1)])
             writer.assemble()
         with opened(tmp_path / "out.tif") as dataset:
             assert np.array_equal(dataset.read(), pixels * valid)
@@ -400,10 +400,10 @@ def test_rectangles_out_of_order_are_a_programming_mistake(tmp_path, wrong):
             case "dtype":
                 writer.write(Window(10, 0, 20, 20), pixels[:, :20, :20].astype(float), valid[:20, :20])
             case "short row":
-                writer.finish_row(np.zeros(1))
+                writer.finish_row([np.zeros(1)])
             case "short scene":
                 writer.write(Window(10, 0, 20, 20), pixels[:, :20, :20], valid[:20, :20])
-                writer.finish_row(np.zeros(1))
+                writer.finish_row([np.zeros(1)])
                 writer.assemble()
 
 
@@ -587,7 +587,7 @@ with RasterReader(f"{folder}/in.tif") as reader:
             for left in range(0, 2000, 500):
                 window = Window(left, top, 500, 500)
                 writer.write(window, *reader.read(window))
-            writer.finish_row(np.zeros(1))
+            writer.finish_row([np.zeros(1)])
         writer.assemble()
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
