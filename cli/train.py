@@ -51,6 +51,12 @@ from .report import Report
     metavar="FILE|default",
     help="Pretrained weights of the encoder (.safetensors), or of a model; default = the model in the package.",
 )
+@click.option(
+    "--start-from",
+    type=options.FILE,
+    metavar="MODEL|default",
+    help="Go on from the generator of this model (.safetensors); default = the model in the package.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed, other weights and crops.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read pictures; no result depends on it.")
 @options.device
@@ -82,8 +88,9 @@ def train(
     from geopix2pix.pairs import open_pairs
     from geopix2pix.training import train
 
-    if changes["encoder_weights"] == Path("default"):
-        changes["encoder_weights"] = default_model()
+    for name in ("encoder_weights", "start_from"):
+        if changes[name] == Path("default"):
+            changes[name] = default_model()
     shares = shares or (1.0,) * len(pairs)
     if len(shares) != len(pairs):
         raise ConfigError(f"--shares: {len(shares)} were given for {len(pairs)} folders; give one for each")

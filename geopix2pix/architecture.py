@@ -12,9 +12,12 @@ Body = Literal["unet", "encoder"]
 segmentation-models-pytorch."""
 Head = Literal["raster", "palette"]
 """`raster`: tanh bands in [-1, 1]; `palette`: one logit per class, whose softmax times the palette is the picture."""
-Norm = Literal["batch", "frozen", "channel", "none"]
+Norm = Literal["batch", "frozen", "renorm", "channel", "none"]
 """`batch`: batch norm, batch statistics while training; `frozen`: batch norm whose statistics are measured once on the
-training data and are constants from then on; `channel`: layer norm over the channels of each pixel."""
+training data and are constants from then on; `renorm`: batch renormalization (Ioffe 2017), which trains with moving
+statistics, corrected by those of the batch; `channel`: layer norm over the channels of each pixel."""
+MEASURED_NORMS = ("batch", "frozen", "renorm")
+"""Norms that use stored statistics of features outside training."""
 Padding = Literal["zeros", "replicate"]
 Upsampling = Literal["transposed", "resize"]
 """`transposed`: 4x4 stride-2 transposed convolution; `resize`: nearest-neighbour doubling, then a 3x3 convolution."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from geopix2pix.architecture import Adversary, DiscriminatorSpec, GeneratorSpec, Norm
+from geopix2pix.architecture import MEASURED_NORMS, Adversary, DiscriminatorSpec, GeneratorSpec, Norm
 from geopix2pix.augmentation import Symmetry
 from geopix2pix.errors import ConfigError
+from geopix2pix.model import ModelFile
 from geopix2pix.pair import PairSet
 
 
@@ -21,6 +22,9 @@ class TrainingConfig:
     discriminator: DiscriminatorSpec = field(default_factory=DiscriminatorSpec)
     encoder_weights: Path | None = None
     """Pretrained weights (safetensors) for a generator with the body `encoder`; nothing is ever downloaded."""
+
+    start_from: Path | None = None
+    """A model file (safetensors) whose generator the run goes on from."""
 
     seed: int = 0
     epochs: int = 200
@@ -71,10 +75,8 @@ class TrainingConfig:
                 raise ConfigError(f"training option {name} is {getattr(self, name)!r}, but must be {expected}")
 
     def to_json(self) -> dict[str, Any]:
-        """All fields in the types of JSON; of the encoder's weights only the file's name."""
-        weights = self.encoder_weights
-        data = {**dataclasses.asdict(self), "encoder_weights": weights.name if weights else None}
-        plain: dict[str, Any] = json.loads(json.dumps(data))  # tuples become lists
+        """All fields in the types of JSON; of files only their names."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=lambda path: path.name))
         return plain
 
 
@@ -84,7 +86,7 @@ WITHOUT_EFFECT = ("workers", "cache_bytes", "checkpoint_minutes")
 
 def _laws(config: TrainingConfig) -> list[tuple[str, bool, str]]:
     c, stride = config, config.generator.total_stride
-    measured = c.generator.body == "encoder" and c.generator.norm in ("batch", "frozen")
+    measured = c.generator.body == "encoder" and c.generator.norm in MEASURED_NORMS
     return [
         ("crop", c.crop > 0 and c.crop % stride == 0, f"a multiple of the generator's total stride, {stride}"),
         ("load_size", c.load_size == 0 or c.load_size >= c.crop, f"0 or at least the crop, {c.crop}"),
@@ -109,6 +111,7 @@ def _laws(config: TrainingConfig) -> list[tuple[str, bool, str]]:
         ("workers", c.workers >= 0, "at least 0"),
         ("validation_crops", c.validation_crops >= 1, "at least 1"),
         ("encoder_weights", c.encoder_weights is None or c.generator.body == "encoder", "absent for this generator"),
+        ("encoder_weights", not (c.encoder_weights and c.start_from), "absent where start_from is given"),
     ]
 
 
@@ -152,14 +155,17 @@ def configure(
 ) -> TrainingConfig:
     """The preset, fitted to the pairs' bands and classes, with `changes` to its fields.
 
-    `encoder` and `norm` are those of the generator.
+    `encoder` and `norm` are those of the generator. With `start_from` all else of the generator is as in that model.
 
     Raises:
         ConfigError: the preset is unknown, has no encoder to exchange, or a value is impossible.
+        ModelFileError: the model to start from cannot be read.
     """
     if preset not in PRESETS:
         raise ConfigError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
     config, first = PRESETS[preset], sets[0]
+    if changes.get("start_from") is not None:
+        config = replace(config, generator=_started(changes["start_from"], first, encoder))
     in_bands, out_bands = len(first.source.names), len(first.target.names)
     palette = first.palette if preset != "pix2pix" else None
     generator = replace(
@@ -174,3 +180,28 @@ def configure(
         raise ConfigError(f"encoder {encoder!r} was chosen for the preset {preset!r}, whose generator has none")
     discriminator = replace(config.discriminator, in_channels=in_bands + out_bands)
     return replace(config, **{"generator": generator, "discriminator": discriminator, **changes})
+
+
+def _started(path: Path, pairs: PairSet, encoder: str | None) -> GeneratorSpec:
+    """The generator of a model file, if a run on these pairs can go on from it.
+
+    Raises:
+        ConfigError: it cannot.
+        ModelFileError: the file cannot be read.
+    """
+    manifest, found = ModelFile.load(path).manifest, pairs.source.names
+    if path.suffix != ".safetensors":
+        raise ConfigError(
+            f"{path}: an exported model cannot be trained; start from the .safetensors that it is made of"
+        )
+    if encoder is not None:
+        raise ConfigError(
+            f"encoder {encoder!r}: the encoder is that of {path}, from which the run starts; leave one out"
+        )
+    if manifest.generator.in_bands != len(found):
+        raise ConfigError(
+            f"{path}: the model to start from reads {manifest.generator.in_bands} bands "
+            f"({', '.join(manifest.source.names)}), but {pairs.name} has {len(found)} ({', '.join(found)}); start from "
+            "another"
+        )
+    return manifest.generator

@@ -13,6 +13,7 @@ from geopix2pix.configuration import TrainingConfig
 from geopix2pix.dataset import Item
 from geopix2pix.encoder_unet import EncoderUNet
 from geopix2pix.errors import CheckpointError, TrainingError
+from geopix2pix.norms import renormalize
 from geopix2pix.palette import Palette
 from geopix2pix.patchgan import patch_field, patch_stride
 
@@ -30,6 +31,8 @@ class Learner:
         networks.initialize(self.generator, seed=config.seed)
         if config.encoder_weights:
             networks.load_encoder(self.generator, config.encoder_weights)
+        if config.start_from:
+            networks.load_generator(self.generator, config.start_from)
         self.generator.to(device)
         self.discriminator: torch.nn.Module | None = None
         if config.adversary != "none":
@@ -43,6 +46,8 @@ class Learner:
             self._discriminator_optimizer = torch.optim.Adam(parameters, config.learning_rate, config.betas)
         self.model = copy.deepcopy(self.generator) if config.ema else self.generator
         """What is judged and kept: the generator, or the moving average of its weights."""
+        if config.generator.norm == "renorm":
+            renormalize(self.generator)
 
     @property
     def engine(self) -> dict[str, str | int]:

@@ -1,6 +1,6 @@
 """Generators, built from the plain numbers of a `GeneratorSpec`; never from anything that is downloaded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -8,14 +8,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from geopix2pix.architecture import MAX_DEPTH, GeneratorSpec
+from geopix2pix.architecture import MAX_DEPTH, MEASURED_NORMS, GeneratorSpec
 from geopix2pix.encoder_unet import EncoderUNet
 from geopix2pix.errors import ConfigError, ModelFileError
 from geopix2pix.norms import ChannelNorm, hold_statistics, measure_statistics
 from geopix2pix.patchgan import discriminator
 from geopix2pix.unet import UNet
 
-__all__ = ["Generator", "calibrate", "discriminator", "generator", "initialize", "load_encoder", "picture", "weights"]
+__all__ = [
+    "Generator",
+    "calibrate",
+    "discriminator",
+    "generator",
+    "initialize",
+    "load_encoder",
+    "load_generator",
+    "picture",
+    "weights",
+]
 
 IN_MODELS = "body.encoder."  # how the names of an encoder begin in a model file
 
@@ -87,10 +97,10 @@ def initialize(network: nn.Module, *, seed: int, std: float = 0.02) -> None:
 def calibrate(generator: Generator, batches: Iterable[Tensor]) -> None:
     """Measure the statistics that batch norms use outside training, on source batches, in one pass.
 
-    For the norms `batch` and `frozen` this covers all batch norms, those of an encoder included; with other norms an
+    With a norm that stores statistics this covers all batch norms, those of an encoder included; with other norms an
     encoder keeps the statistics that came with its weights, and nothing happens.
     """
-    if generator.spec.norm in ("batch", "frozen"):
+    if generator.spec.norm in MEASURED_NORMS:
         measure_statistics(generator, batches)
 
 
@@ -120,18 +130,43 @@ def load_encoder(generator: Generator, path: Path) -> None:
     """
     if not isinstance(generator.body, EncoderUNet):
         raise ConfigError(f"{path}: encoder weights need the body `encoder`, found {generator.spec.body!r}")
+    tensors = {name.removeprefix(IN_MODELS): tensor for name, tensor in _tensors_in(path).items()}
+    spec = generator.spec
+    _load(
+        generator.body.encoder,
+        tensors,
+        f"{path}: not the weights of encoder {spec.encoder!r} for {spec.in_bands} bands",
+    )
+
+
+def load_generator(generator: Generator, path: Path) -> None:
+    """Fill a generator from a model file of a like one, to go on from there.
+
+    Where the file's last layer has other outputs, that layer keeps its random start.
+
+    Raises:
+        ModelFileError: the file cannot be read or does not fit; the message names the tensor.
+    """
+    tensors, new = _tensors_in(path), weights(generator)
+    *_, last = new
+    head = last.rpartition(".")[0]
+    if any(name in tensors and tensors[name].shape != new[name].shape for name in new if name.startswith(head)):
+        tensors |= {name: tensor for name, tensor in new.items() if name.startswith(head)}
+    _load(generator, tensors, f"{path}: not the weights of such a generator")
+
+
+def _tensors_in(path: Path) -> dict[str, Tensor]:
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ModelFileError(f"{path}: no readable encoder weights ({error}); a .safetensors file is needed") from error
-    tensors = {name.removeprefix(IN_MODELS): tensor for name, tensor in tensors.items()}
-    encoder = generator.body.encoder
-    expected = {name: tuple(tensor.shape) for name, tensor in weights(encoder).items()}
+        raise ModelFileError(f"{path}: no readable weights ({error}); a .safetensors file is needed") from error
+
+
+def _load(network: nn.Module, tensors: Mapping[str, Tensor], complaint: str) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in weights(network).items()}
     for name, shape in expected.items():
         found = tuple(tensors[name].shape) if name in tensors else "missing"
         if found != shape:
-            raise ModelFileError(
-                f"{path}: not the weights of encoder {generator.spec.encoder!r} for {generator.spec.in_bands} bands: "
-                f"tensor {name} is {found}, expected {shape}"
-            )
-    encoder.load_state_dict({name: tensors[name] for name in expected})
+            raise ModelFileError(f"{complaint}: tensor {name} is {found}, expected {shape}")
+    # Batch counters, which nothing reads, are in no file.
+    network.load_state_dict({name: tensors[name] for name in expected}, strict=False)

@@ -73,6 +73,7 @@ def described(run: Run, found: Independence, steps: int, epoch: int) -> Manifest
             "pairs": ", ".join(f"{s.name} ({len(s.train)} + {len(s.validation)} for validation)" for s in run.sets),
             "training": f"{steps} steps, {steps * config.batch} crops, seed {config.seed}, "
             f"weights of epoch {epoch} of {config.epochs}",
+            **({"start": f"{config.start_from.name}"} if config.start_from else {}),
         },
     )
 

@@ -6,15 +6,18 @@ from geopix2pix.architecture import DiscriminatorSpec
 from geopix2pix.errors import ConfigError
 from geopix2pix.norms import norm_layer
 
+UNFIT = ("frozen", "renorm")
+
 
 def discriminator(spec: DiscriminatorSpec) -> nn.Sequential:
     """The PatchGAN that maps a source and a target, joined along the bands, to one logit per overlapping patch.
 
     Raises:
-        ConfigError: a number is impossible, or the norm is `frozen`: what the discriminator sees changes all the time.
+        ConfigError: a number is impossible, or the norm trains with stored statistics, while what the discriminator sees
+            changes all the time.
     """
-    if min(spec.in_channels, spec.width, spec.layers) < 1 or spec.norm == "frozen":
-        raise ConfigError(f"no discriminator can be built from {spec}: sizes start at 1, the norm cannot be `frozen`")
+    if min(spec.in_channels, spec.width, spec.layers) < 1 or spec.norm in UNFIT:
+        raise ConfigError(f"no discriminator can be built from {spec}: sizes start at 1, the norm is not {UNFIT}")
     channels = [spec.width * min(2**level, 8) for level in range(spec.layers + 1)]
     network = nn.Sequential(nn.Conv2d(spec.in_channels, spec.width, 4, stride=2, padding=1), nn.LeakyReLU(0.2))
     for level in range(1, spec.layers + 1):

@@ -111,7 +111,7 @@ def _begin(run: Run, learner: Learner, overwrite: bool, progress: Progress) -> _
         )
     else:
         course = _Course()
-        if run.config.generator.norm == "frozen":
+        if run.config.generator.norm in ("frozen", "renorm") and not run.config.start_from:
             learner.calibrate(_sources(run, FIRST_CALIBRATION, progress))
         _save(run, learner, course)  # before anything else is written, so that the folder is known for a run's
     (run.output / "config.json").write_text(json.dumps(run.describe(), indent=1) + "\n", encoding="utf-8")

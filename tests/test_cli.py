@@ -33,8 +33,8 @@ OPTIONS = {
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",
         "--batch", "--crop", "--load-size", "--scale", "--jitter", "--learning-rate", "--adversary",
-        "--adversarial-weight", "--l1-weight", "--class-weight", "--encoder", "--norm", "--encoder-weights", "--seed",
-        "--workers", "--device", "--threads", "--overwrite", *WORK,
+        "--adversarial-weight", "--l1-weight", "--class-weight", "--encoder", "--norm", "--encoder-weights",
+        "--start-from", "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
     ],
     "evaluate": [
         "--output", "--split", "--layout", "--palette", "--validation", "--group", "--bands", "--scaling",

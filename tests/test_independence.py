@@ -104,7 +104,7 @@ def test_a_field_beyond_the_limit_counts_as_unlimited():
 # Networks that look at no more than their field
 
 
-@pytest.mark.parametrize("norm", ["batch", "frozen", "channel", "none"])
+@pytest.mark.parametrize("norm", ["batch", "frozen", "renorm", "channel", "none"])
 def test_resize_networks_with_repeated_edges_are_independent(norm):
     assert tile_independence(network(norm=norm)).independent
 

@@ -20,10 +20,11 @@ from geopix2pix.networks import (
     generator,
     initialize,
     load_encoder,
+    load_generator,
     picture,
     weights,
 )
-from geopix2pix.norms import batch_norms
+from geopix2pix.norms import MAX_SCALE, MAX_SHIFT, batch_norms, hold_statistics, renormalize
 from geopix2pix.padding import ReplicateConv2d, ReplicateConvTranspose2d, replicate_edges
 from geopix2pix.patchgan import patch_field, patch_stride
 
@@ -117,7 +118,7 @@ def test_weights_are_drawn_as_published_and_depend_on_the_seed_alone():
 # What every generator does
 
 VARIANTS = [
-    *({"norm": norm} for norm in ("batch", "frozen", "channel", "none")),
+    *({"norm": norm} for norm in ("batch", "frozen", "renorm", "channel", "none")),
     {"padding": "replicate"},
     {"upsampling": "resize"},
     {"padding": "replicate", "upsampling": "resize", "norm": "channel", "depth": 2, "in_bands": 5, "out_channels": 1},
@@ -377,6 +378,80 @@ def test_encoder_files_that_do_not_fit_are_refused_by_tensor(tmp_path):
         load_encoder(network, tmp_path / "absent.safetensors")
 
 
+def test_a_generator_goes_on_from_a_model_in_half_precision(tmp_path):
+    model, network = small(), small()
+    initialize(network, seed=1)
+    save_file({name: tensor.half() for name, tensor in weights(model).items()}, tmp_path / "model.safetensors")
+    load_generator(network, tmp_path / "model.safetensors")
+    for name, tensor in weights(network).items():
+        assert torch.equal(tensor, weights(model)[name].half().float())
+
+
+@pytest.mark.parametrize("changes", [{}, LITE], ids=["unet", "encoder"])
+def test_only_a_last_layer_of_other_outputs_keeps_its_start(tmp_path, changes):
+    model, network = (generator(GeneratorSpec(**{**SMALL, **changes, "out_channels": n})) for n in (3, 5))
+    save_file(weights(model), tmp_path / "model.safetensors")
+    before = {name: tensor.clone() for name, tensor in weights(network).items()}
+    load_generator(network, tmp_path / "model.safetensors")
+    kept = {name for name, tensor in weights(network).items() if torch.equal(tensor, before[name])}
+    other = {name for name, tensor in weights(model).items() if tensor.shape != before[name].shape}
+    assert len(other) == 2 and other <= kept
+    for name in before.keys() - other:
+        assert torch.equal(weights(network)[name], weights(model)[name])
+
+
+def test_models_of_other_networks_are_no_start(tmp_path):
+    save_file(weights(small(width=8)), tmp_path / "wide.safetensors")
+    with pytest.raises(ModelFileError, match=r"wide\.safetensors.*tensor .* is .*, expected"):
+        load_generator(small(width=4), tmp_path / "wide.safetensors")
+
+
+# Batch renormalization
+
+
+def renormalized(x, layer):
+    """What a batch norm with `layer`'s statistics makes of x by the formula of Ioffe 2017, algorithm 1."""
+    mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3), correction=0)
+    own, stored = (var + layer.eps).sqrt(), (layer.running_var + layer.eps).sqrt()
+    r = (own / stored).detach().clamp(1 / MAX_SCALE, MAX_SCALE)
+    d = ((mean - layer.running_mean) / stored).detach().clamp(-MAX_SHIFT, MAX_SHIFT)
+    normal = (x - mean.view(1, -1, 1, 1)) / own.view(1, -1, 1, 1) * r.view(1, -1, 1, 1) + d.view(1, -1, 1, 1)
+    return layer.weight.view(1, -1, 1, 1) * normal + layer.bias.view(1, -1, 1, 1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.9, 1.1), (0.1, 0.2), (3.0, 9.0)], ids=["near", "smaller", "larger"])
+def test_renormalization_is_as_published(low, high):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.BatchNorm2d(4)).train()
+    layer = network[0]
+    layer.weight.data.uniform_(0.5, 2)
+    layer.bias.data.uniform_(-1, 1)
+    hold_statistics(network)
+    renormalize(network)
+    x = torch.randn(2, 4, 5, 5) * torch.empty(4, 1, 1).uniform_(low, high) + high
+    left, right = x.clone().requires_grad_(), x.clone().requires_grad_()
+    found = network(left)
+    expected = renormalized(right, layer)
+    toward = torch.randn_like(x)
+    (found * toward).sum().backward()
+    (expected * toward).sum().backward()
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(left.grad, right.grad, atol=1e-5)
+    if high == 1.1:  # nothing is limited: the stored statistics normalize, as they do in use
+        network.eval()
+        assert torch.allclose(network(x), found, atol=1e-5)
+
+
+def test_renormalized_statistics_move_while_training_alone():
+    network = small(norm="renorm")
+    renormalize(network)
+    means = [layer.running_mean.clone() for layer in batch_norms(network)]
+    network.eval()(torch.rand(1, 3, 32, 32))
+    assert all(torch.equal(a, layer.running_mean) for a, layer in zip(means, batch_norms(network), strict=True))
+    network.train()(torch.rand(1, 3, 32, 32))
+    assert not any(torch.equal(a, layer.running_mean) for a, layer in zip(means, batch_norms(network), strict=True))
+
+
 # Refusals
 
 
@@ -405,7 +480,9 @@ def test_impossible_generators_are_refused(changes, named):
         generator(GeneratorSpec(**changes))
 
 
-@pytest.mark.parametrize("changes", [{"layers": 0}, {"norm": "frozen"}, {"in_channels": 0}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"layers": 0}, {"norm": "frozen"}, {"norm": "renorm"}, {"in_channels": 0}], ids=str
+)
 def test_impossible_discriminators_are_refused(changes):
     with pytest.raises(ConfigError):
         discriminator(DiscriminatorSpec(**changes))

@@ -34,7 +34,7 @@ from geopix2pix.errors import (
 )
 from geopix2pix.learner import Learner
 from geopix2pix.manifest import GroundResolution
-from geopix2pix.model import ModelFile
+from geopix2pix.model import ModelFile, default_model
 from geopix2pix.outcome import ground_resolution
 from geopix2pix.pair import PairSet
 from geopix2pix.pairs import open_pairs
@@ -113,6 +113,7 @@ def raster(pairs: PairSet, **changes: Any) -> TrainingConfig:
 
 VARIANTS: dict[str, Callable[..., TrainingConfig]] = {
     "palette, frozen, bce, moving average": lambda pairs: tiny(pairs, ema=0.9),
+    "palette, renorm": lambda pairs: tiny(pairs, norm="renorm"),
     "raster, batch, no adversary": lambda pairs: raster(pairs, adversary="none", keep="last"),
     "raster, batch, lsgan, load size": lambda pairs: raster(pairs, adversary="lsgan", load_size=36, scale=(1.0, 1.0)),
 }
@@ -160,6 +161,42 @@ def test_a_raster_is_learned_by_l1_alone(pairs: PairSet, tmp_path: Path) -> None
     )
     assert losses[-1].keys() == {"l1", "generator"}
     assert np.mean([v["l1"] for v in losses[-5:]]) < 0.5 * np.mean([v["l1"] for v in losses[:5]])
+
+
+@pytest.mark.parametrize("norm", ["frozen", "renorm", "batch"])
+def test_a_run_goes_on_from_another_model(pairs: PairSet, tmp_path: Path, norm: Any) -> None:
+    start = train(pairs, tmp_path / "first", tiny(pairs, keep="last"))
+    options = {"learning_rate": 1e-12, "epochs": 1, "keep": "last", "norm": norm}
+    model = train(pairs, tmp_path / "second", configure_from(pairs, start, **options))
+    found, expected = ModelFile.load(model), ModelFile.load(start)
+    assert found.manifest.provenance["start"] == "model.safetensors"
+    for name, tensor in expected.weights.items():
+        if norm == "frozen" or "running" not in name:  # other statistics move
+            assert np.allclose(found.weights[name], tensor, rtol=1e-3, atol=1e-6), name
+
+
+def configure_from(pairs: PairSet, start: Path, **changes: Any) -> TrainingConfig:
+    plain = {"crop": 32, "load_size": 0, "threads": 1, "images_per_epoch": 8, "batch": 2}
+    return configure([pairs], "light", start_from=start, **{**plain, **changes})
+
+
+def test_the_model_to_start_from_decides_the_network(pairs: PairSet, tmp_path: Path) -> None:
+    start = train(pairs, tmp_path / "first", tiny(pairs, epochs=1))
+    assert configure_from(pairs, start).generator == ModelFile.load(start).manifest.generator
+    with pytest.raises(ConfigError, match="leave one out"):
+        configure_from(pairs, start, encoder="resnet18")
+    with pytest.raises(ConfigError, match="encoder_weights"):
+        configure_from(pairs, start, encoder_weights=start)
+    rng = np.random.default_rng(0)
+    for side, bands in (("source", 4), ("target", 3)):
+        (tmp_path / "four" / side).mkdir(parents=True)
+        for number in range(2):
+            data = rng.integers(0, 255, (bands, 40, 40), dtype=np.uint8)
+            write_tif(tmp_path / "four" / side / f"{number}.tif", data)
+    with pytest.raises(ConfigError, match="reads 3 bands .*has 4"):
+        configure_from(open_pairs(tmp_path / "four"), start)
+    with pytest.raises(ConfigError, match="exported model"):
+        configure_from(pairs, default_model(exported=True))
 
 
 @pytest.mark.parametrize("kind", ["bce", "lsgan", "hinge"])
