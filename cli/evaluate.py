@@ -10,7 +10,7 @@ from .report import Report
 
 
 @click.command()
-@click.argument("models", type=options.FILE, nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", type=options.MODEL, nargs=-1, required=True, metavar="MODEL...")
 @click.argument("pairs", type=options.FILE)
 @click.option("--output", type=options.FILE, required=True, metavar="DIR", help="The folder of the report.")
 @click.option(

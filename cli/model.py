@@ -15,11 +15,54 @@ if TYPE_CHECKING:
 
 @click.group()
 def model() -> None:
-    """Look into model files, calibrate and export them."""
+    """Fetch models, look into them, calibrate and export them."""
 
 
 @model.command()
-@click.argument("file", type=options.FILE, required=False)
+@click.argument("address", metavar="hf:OWNER/NAME|URL|FILE")
+@click.option("--sha256", metavar="DIGEST", help="What the file must have; needed for http without encryption.")
+@click.option("--shelf", type=options.FILE, help="The folder that keeps models; the default is one of your own.")
+@click.option("--proxy", default="", help="URL of a proxy; those of the system are not used.")
+@options.overwrite
+@options.work
+def pull(address: str, *, report: Report, sha256: str | None, shelf: Path | None, proxy: str, overwrite: bool) -> None:
+    """Fetch a model once, check it, keep it, and print where it lies; `--model ADDRESS` then finds it.
+
+    Of a repository on Hugging Face the file model.safetensors is taken, or FILE of hf:OWNER/NAME/FILE; REVISION of
+    hf:OWNER/NAME@REVISION fixes a version. Only .safetensors and .onnx files that geopix2pix wrote are accepted: they
+    hold no code.
+    """
+    from dataclasses import replace
+
+    from geopix2pix.modelshelf import NETWORK, pull
+
+    network = replace(NETWORK, proxy=proxy)
+    keep = shelf or options.shelf()
+    report.result(pull(address, keep, sha256=sha256, overwrite=overwrite, network=network, progress=report))
+
+
+@model.command("list")
+@click.option("--shelf", type=options.FILE, help="As for pull.")
+@options.as_json
+@options.query
+def list_(shelf: Path | None, *, as_json: bool, report: Report) -> None:
+    """Show the models that are here: the one in the package and those that were pulled."""
+    from geopix2pix.model import ModelFile, default_model
+    from geopix2pix.modelshelf import Kept, kept
+
+    default = default_model()
+    there = [Kept(address="default", path=default, sha256=ModelFile.load(default).digest)]
+    there += kept(shelf or options.shelf())
+    if as_json:
+        report.result(
+            json.dumps([{"address": k.address, "path": str(k.path), "sha256": k.sha256} for k in there], indent=2)
+        )
+    else:
+        report.result("\n".join(f"{k.address:40} {k.sha256[:12]} {k.path}" for k in there))
+
+
+@model.command()
+@click.argument("file", type=options.MODEL, required=False)
 @options.as_json
 @options.query
 def info(file: Path | None, *, as_json: bool, report: Report) -> None:
@@ -36,7 +79,7 @@ def info(file: Path | None, *, as_json: bool, report: Report) -> None:
 
 
 @model.command()
-@click.argument("file", type=options.FILE, metavar="MODEL")
+@click.argument("file", type=options.MODEL, metavar="MODEL")
 @click.argument("pairs", type=options.FILE)
 @click.argument("out", type=options.FILE)
 @click.option("--layout", type=click.Choice(options.LAYOUTS), default="auto", show_default=True, help="As for train.")
@@ -55,7 +98,7 @@ def calibrate(file: Path, pairs: Path, out: Path, *, report: Report, measured: P
 
 
 @model.command()
-@click.argument("file", type=options.FILE, metavar="MODEL|default")
+@click.argument("file", type=options.MODEL, metavar="MODEL|default")
 @click.argument("out", type=options.FILE)
 @click.option(
     "--window",

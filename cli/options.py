@@ -27,6 +27,31 @@ COMPRESSIONS = ("deflate", "zstd", "lzw")
 
 FILE = click.Path(path_type=Path)  # whether it exists is checked by the library, for every way of use
 
+
+def shelf() -> Path:
+    """Where pulled models are kept if nobody says otherwise."""
+    return Path(click.get_app_dir("geopix2pix")) / "models"
+
+
+class ModelFile(click.ParamType[Path]):
+    """The path of a model file, or the address of one that was pulled, such as hf:OWNER/NAME."""
+
+    name = "model"
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if isinstance(value, Path) or not value.startswith(("hf:", "https:", "http:")):
+            return Path(value)
+        from geopix2pix.errors import GeoPix2PixError
+        from geopix2pix.modelshelf import on_shelf
+
+        try:
+            return on_shelf(value, shelf())
+        except GeoPix2PixError as error:
+            self.fail(str(error), param, ctx)
+
+
+MODEL = ModelFile()
+
 device = click.option(
     "--device", type=click.Choice(DEVICES), default="auto", show_default=True, help="What computes; auto prefers a GPU."
 )

@@ -22,7 +22,12 @@ def _averages(context: click.Context, parameter: click.Parameter, value: str) ->
 def translation_options(body: Callable[..., None]) -> Callable[..., None]:
     """The options of a translation; `body` is called with them as arguments of the library's `planned`."""
 
-    @click.option("--model", type=options.FILE, help="A model file; the default is the one in the package.")
+    @click.option(
+        "--model",
+        type=options.MODEL,
+        metavar="FILE|ADDRESS",
+        help="A model file, or one that was pulled; the default is the one in the package.",
+    )
     @click.option(
         "--engine",
         type=click.Choice(options.ENGINES),

@@ -55,6 +55,8 @@ OPTIONS = {
         "--output", "--overwrite", *WORK,
     ],
     "tiles export": ["--layout", "--targets", *WORK],
+    "model pull": ["--sha256", "--shelf", "--proxy", "--overwrite", *WORK],
+    "model list": ["--shelf", "--json", "--debug", "--help"],
     "model calibrate": [
         "--layout", "--palette", "--validation", "--report", "--device", "--threads", "--overwrite", *WORK
     ],

@@ -56,6 +56,7 @@ LAYERS = {
     ),
     "measures": Layer("measures.*", "values", "numpy torch torchvision torchmetrics safetensors"),
     "model": Layer("onnxfile manifest model deepness mlm", "values pixels", "numpy safetensors"),
+    "shelf": Layer("modelorigin modelshelf", "values pixels rasters webtiles model", "urllib3"),
     # One engine, one module: only it loads what computes.
     "torch-engine": Layer("torch_engine", "values networks model", "numpy torch"),
     "onnx-engine": Layer("onnx_engine", "values model", "numpy onnxruntime"),

@@ -1,4 +1,4 @@
-"""The one module that talks to a network: tiles of web maps over HTTP."""
+"""Tiles of web maps over HTTP, and what others need who talk to a server."""
 
 import re
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ class Server:
         terms.check(address.host, address.name)
         self.name = address.name
         self._address, self._network = address, network
-        self._pool = _pool(network)
+        self._pool = pool(network)
         self._closed = Signal()
         self._silent_until = 0.0
         self._why = ""
@@ -110,13 +110,13 @@ class Server:
                 failure = error
             if failure.wait > network.longest_pause:
                 found = f"{failure} and asks to be left alone for {failure.wait:.0f} s"
-                self._end(_told(url, found, "go on later"))
+                self._end(told(url, found, "go on later"))
                 raise FinalError(self._why)
             if failure.wait:
                 self._silent_until = max(self._silent_until, monotonic() + failure.wait)
             elif attempt < network.retries:
                 self._wait(network.pause * 2**attempt)
-        raise DownloadError(_told(url, f"{failure} ({network.retries + 1} attempts)", "try again later"))
+        raise DownloadError(told(url, f"{failure} ({network.retries + 1} attempts)", "try again later"))
 
     def close(self) -> None:
         """End all waiting; requests that are under way come to nothing."""
@@ -145,20 +145,20 @@ class Server:
                 finally:
                     response.close()
             except (LocationValueError, UnicodeError) as error:
-                raise FinalError(_told(asked, f"is no URL ({error})", "correct it")) from error
+                raise FinalError(told(asked, f"is no URL ({error})", "correct it")) from error
             except SSLError as error:
-                raise FinalError(_told(asked, f"cannot be trusted ({reason(error)})", "check the host")) from error
+                raise FinalError(told(asked, f"cannot be trusted ({reason(error)})", "check the host")) from error
             except (HTTPError, OSError) as error:
                 if isinstance(error, DownloadError):
                     raise
                 raise PassingError(f"is not answered ({reason(error)})") from error
             if not location:
                 return self._judged(response, body, asked)
-            url = _joined(url, location)
+            url = joined(url, location)
             terms.check(host_of(url), self.name)
             if not re.match("https?://", url, re.IGNORECASE):
-                raise FinalError(_told(asked, f"redirects to {url}", "only http and https are followed"))
-        raise DownloadError(_told(asked, f"redirects more than {MAX_REDIRECTS} times", "open it in a browser"))
+                raise FinalError(told(asked, f"redirects to {url}", "only http and https are followed"))
+        raise DownloadError(told(asked, f"redirects more than {MAX_REDIRECTS} times", "open it in a browser"))
 
     def _body(self, response: "BaseHTTPResponse", url: str, deadline: float) -> bytes:
         """What a server sends, as it sends it."""
@@ -168,9 +168,7 @@ class Server:
         while chunk := response.read1(CHUNK, decode_content=False):
             body += chunk
             if len(body) > limit or announced > limit:
-                raise DownloadError(
-                    _told(url, f"sends more than {limit} bytes", "no tile is that large; check the URL")
-                )
+                raise DownloadError(told(url, f"sends more than {limit} bytes", "no tile is that large; check the URL"))
             if monotonic() > deadline:
                 raise PassingError(f"was not sent whole in {self._network.total:g} s")
         return bytes(body)
@@ -185,11 +183,11 @@ class Server:
             raise PassingError(answer, _retry_after(response))
         if response.status != 200:
             remedy = "check key and terms of use" if response.status in (401, 402, 403) else "check the URL"
-            raise DownloadError(_told(url, f"{answer} and {excerpt(body)}", remedy))
+            raise DownloadError(told(url, f"{answer} and {excerpt(body)}", remedy))
         try:
             if driver_of(unpacked(body, masked(url))) is None:
                 found = f"a picture is needed, the server sends {excerpt(body)} ({kind})"
-                raise DownloadError(_told(url, found, "open it in a browser to see what it wants"))
+                raise DownloadError(told(url, found, "open it in a browser to see what it wants"))
             decoded(body, masked(url))
         except DamagedError as error:
             raise PassingError("sends a picture that is not whole") from error
@@ -198,15 +196,20 @@ class Server:
         return body
 
 
-def _pool(network: Network) -> "PoolManager":
+def pool(network: Network, accept: str = "image/*,*/*;q=0.5") -> "PoolManager":
+    """Connections to whatever server.
+
+    Raises:
+        ConfigError: the package urllib3 is not installed, or the proxy is none.
+    """
     try:
         import urllib3
     except ImportError as error:
-        raise ConfigError("tiles over HTTP need a package; pip install 'geopix2pix[tiles]'") from error
+        raise ConfigError("what comes over HTTP needs a package; pip install 'geopix2pix[tiles]'") from error
     settings: dict[str, Any] = {
         "maxsize": network.parallel,
         "timeout": urllib3.Timeout(connect=network.connect, read=network.read),
-        "headers": {"User-Agent": f"geopix2pix/{__version__}", "Accept": "image/*,*/*;q=0.5"},
+        "headers": {"User-Agent": f"geopix2pix/{__version__}", "Accept": accept},
     }
     if not network.proxy:
         return urllib3.PoolManager(**settings)
@@ -229,7 +232,7 @@ def _retry_after(response: "BaseHTTPResponse") -> float:
         return 0.0
 
 
-def _joined(url: str, location: str) -> str:
+def joined(url: str, location: str) -> str:
     """Where a redirect leads that was sent by `url`."""
     from urllib3.util import parse_url
 
@@ -242,7 +245,7 @@ def _joined(url: str, location: str) -> str:
     return f"{here.scheme}://{here.netloc}{folder}{location}"
 
 
-def _told(url: str, found: str, remedy: str) -> str:
+def told(url: str, found: str, remedy: str) -> str:
     """What happened, in one line: a server says what it likes."""
     words = "".join(letter if letter.isprintable() else " " for letter in masked(found))
     return f"{masked(url)}: {words[:MAX_WORDS]}; {remedy}"
