@@ -13,6 +13,7 @@ from .session import session
 # The same lists as in the library, whose modules would load torch and rasterio just for `--help`; a test compares them.
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ENGINES = ("torch", "onnxruntime")
+PRECISIONS = ("fp32", "bf16", "fp16")
 LAYOUTS = ("auto", "folders", "source-left", "source-right")
 PRESETS = ("light", "pix2pix")
 SPLITS = ("train", "validation", "test", "all")

@@ -36,6 +36,16 @@ def translation_options(body: Callable[..., None]) -> Callable[..., None]:
     )
     @options.device
     @click.option(
+        "--precision",
+        type=click.Choice(options.PRECISIONS),
+        default="fp32",
+        show_default=True,
+        help="In what torch computes; fp16 needs a GPU.",
+    )
+    @click.option(
+        "--compile", "compiled", is_flag=True, help="Have torch compile the network first; needs a C++ compiler."
+    )
+    @click.option(
         "--batch",
         type=click.IntRange(min=1),
         help="Windows that are computed at once; on a CPU no result depends on it.",

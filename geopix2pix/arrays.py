@@ -84,7 +84,7 @@ def translate_array(
         scene = Path(place) / "array.tif"
         _store(scene, bands, valid, _crs(crs), transform)
         options: dict[str, Any] = {
-            "model": package_model(engine) if model is None else model,
+            "model": package_model(engine, device) if model is None else model,
             "engine": engine,
             "device": device,
             "threads": threads,

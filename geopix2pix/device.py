@@ -1,17 +1,21 @@
 """The device that computes."""
 
+import ctypes
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
 
-from geopix2pix.errors import ConfigError
+from geopix2pix.errors import ConfigError, DeviceMemoryError
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 # What says that memory was too small where torch raises a plain RuntimeError: the allocators of CPU and MPS, cuDNN, and
 # loading processes.
 MEMORY_SIGNS = ("DefaultCPUAllocator", "out of memory", "not enough memory", "ALLOC_FAILED", "out of shared memory")
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of <malloc.h>
 
 
 def select(name: str) -> torch.device:
@@ -50,7 +54,7 @@ def enough_memory(remedy: str) -> Iterator[None]:
     """A context for what may need more memory than there is, on any device.
 
     Raises:
-        ConfigError: it did; the message ends with `remedy`.
+        DeviceMemoryError: it did; the message ends with `remedy`.
     """
     try:
         yield
@@ -58,7 +62,19 @@ def enough_memory(remedy: str) -> Iterator[None]:
         known = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
         if not known and not any(sign in str(error) for sign in MEMORY_SIGNS):
             raise
-        raise ConfigError(f"the memory is not enough; {remedy}") from error
+        raise DeviceMemoryError(f"the memory is not enough; {remedy}") from error
+
+
+def keep_memory() -> None:
+    """Let the C library keep what torch gives back on a CPU, for the next window.
+
+    The GNU library hands large blocks back to the system, which clears them page by page when they are needed again:
+    half of the time of a window of 1024 pixels (docs/speed.md). Elsewhere nothing happens.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_MAX, 0)
+        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # the largest that there is
 
 
 def _available() -> list[str]:

@@ -1,8 +1,9 @@
 """What computes: a model file made ready, batches of scaled patches in, blendable values out."""
 
+import platform
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,21 @@ from geopix2pix.model import ModelFile, default_model
 Batch = npt.NDArray[np.float32]
 EngineName = Literal["torch", "onnxruntime"]
 """`torch` computes trained models (.safetensors), `onnxruntime` exported ones (.onnx)."""
+Precision = Literal["fp32", "bf16", "fp16"]
+"""In what torch computes convolutions."""
+# What the drivers of GPUs that torch can use leave in a system: NVIDIA, AMD, either under Windows' own Linux, Windows.
+GPU_SIGNS = ("/dev/nvidia0", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
+
+
+class Means(NamedTuple):
+    """How a network is computed, where there is a choice."""
+
+    precision: Precision = "fp32"
+    compiled: bool = False
+    """Whether torch compiles the network first, which takes a minute and needs a C++ compiler."""
+
+
+PLAIN = Means()
 
 
 class Engine(Protocol):
@@ -45,16 +61,31 @@ def installed(name: EngineName) -> bool:
         return False
 
 
-def package_model(name: EngineName | None) -> Path:
-    """The model in the package for an engine; without a name for torch if that is installed."""
-    return default_model(exported=name == "onnxruntime" or (name is None and not installed("torch")))
+def package_model(name: EngineName | None, device: str = "auto", means: Means = PLAIN) -> Path:
+    """The model in the package for an engine.
+
+    Without a name it is for ONNX Runtime where a CPU is going to compute, which takes a third of the memory and begins
+    sooner, and for torch where only that can do what is asked for, or there seems to be a GPU.
+    """
+    if name is None:
+        wanted = means != PLAIN or device not in ("auto", "cpu") or (device == "auto" and _has_gpu())
+        name = "torch" if installed("torch") and (wanted or not installed("onnxruntime")) else "onnxruntime"
+    return default_model(exported=name == "onnxruntime")
 
 
-def check_engine(model: ModelFile, name: EngineName | None, window: int | None) -> None:
-    """Nothing, if an engine is installed that computes this file with windows of this side; without them its own.
+def _has_gpu() -> bool:
+    """Whether there seems to be a GPU, found without loading torch, which takes seconds."""
+    apple = platform.system() == "Darwin" and platform.machine() == "arm64"
+    return apple or any(Path(sign).exists() for sign in GPU_SIGNS)
+
+
+def check_engine(model: ModelFile, name: EngineName | None, window: int | None, means: Means = PLAIN) -> None:
+    """Nothing, if an engine is installed that computes this file in this way with windows of this side.
+
+    Without them it is the file's own engine, in its plain way, with windows of any side.
 
     Raises:
-        ConfigError: it is another engine, or not installed, or the model was exported for other windows.
+        ConfigError: it is another engine, or not installed, or cannot do it, or the model is for other windows.
     """
     own = _own(model)
     called = f"the model {model.manifest.name!r}"
@@ -63,6 +94,11 @@ def check_engine(model: ModelFile, name: EngineName | None, window: int | None) 
         if own == "onnxruntime":
             form, other = "exported", "give the trained file (.safetensors)"
         raise ConfigError(f"--engine {name}: {called} is {form}, which {own} computes; {other}, or leave out --engine")
+    if own != "torch" and means != PLAIN:
+        option = f"--precision {means.precision}" if means.precision != "fp32" else "--compile"
+        raise ConfigError(
+            f"{option}: {called} is exported, and onnxruntime computes it as it is; give the trained one (.safetensors)"
+        )
     if not installed(own):
         remedy = "pip install onnxruntime"
         if own == "torch":
@@ -81,7 +117,7 @@ def _own(model: ModelFile) -> EngineName:
     return "torch" if model.graph is None else "onnxruntime"
 
 
-def load_engine(model: ModelFile, *, device: str = "auto", threads: int | None = None) -> Engine:
+def load_engine(model: ModelFile, *, device: str = "auto", threads: int | None = None, means: Means = PLAIN) -> Engine:
     """A model made ready by the engine that computes files of its kind.
 
     Raises:
@@ -93,7 +129,7 @@ def load_engine(model: ModelFile, *, device: str = "auto", threads: int | None =
         if own == "torch":
             from geopix2pix.torch_engine import TorchEngine
 
-            return TorchEngine(model, device, threads)
+            return TorchEngine(model, device, threads, means.precision, means.compiled)
         from geopix2pix.onnx_engine import OnnxEngine
 
         return OnnxEngine(model, device, threads)

@@ -53,6 +53,10 @@ class ConfigError(GeoPix2PixError, ValueError):
     """An option or a configuration value is impossible, alone or together with another."""
 
 
+class DeviceMemoryError(ConfigError):
+    """What computes has too little memory for the windows that it was given at once."""
+
+
 class CheckpointError(GeoPix2PixError, ValueError):
     """A training run cannot be continued from what its folder holds."""
 

@@ -13,12 +13,13 @@ from shapely import Geometry
 
 from geopix2pix import __version__
 from geopix2pix.area import moved
+from geopix2pix.engine import Means
 from geopix2pix.gdal import SETTINGS
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window, WindowGrid
 from geopix2pix.manifest import Manifest
 from geopix2pix.normalize import Scaling
-from geopix2pix.output import Compression, Driver, OutputSpec, Product
+from geopix2pix.output import TAG, Compression, Driver, OutputSpec, Product
 from geopix2pix.products import Kind, spec_of
 from geopix2pix.raster import Georeference
 
@@ -75,6 +76,8 @@ class Job:
     device: str
     threads: int | None
     """None leaves it to the engine."""
+    means: Means
+    """In what precision it computes, and whether compiled."""
     batch: int | None
     """Windows that are computed at once; None leaves it to the device."""
     average: tuple[Averaging, ...]
@@ -151,8 +154,8 @@ class Job:
     def products(self, engine: Mapping[str, Any], *, computed: bool = True) -> tuple[Product, ...]:
         """The rasters that are computed, or else delivered, given the parameters of the engine; tags hold these."""
         settings = {**self.settings, **engine}
-        tags = {f"GEOPIX2PIX_{name.upper()}": _text(value) for name, value in settings.items() if name != "geopix2pix"}
-        tags["GEOPIX2PIX_VERSION"] = settings["geopix2pix"]
+        tags = {f"{TAG}{name.upper()}": _text(value) for name, value in settings.items() if name != "geopix2pix"}
+        tags[f"{TAG}VERSION"] = settings["geopix2pix"]
         form = OutputSpec(
             width=self.grid.width,
             height=self.grid.height,

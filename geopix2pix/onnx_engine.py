@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from geopix2pix.errors import ConfigError, ModelFileError
+from geopix2pix.errors import ConfigError, DeviceMemoryError, ModelFileError
 from geopix2pix.model import ModelFile
 
 Batch = npt.NDArray[np.float32]
@@ -59,7 +59,7 @@ class OnnxEngine:
         Class probabilities for the palette head, bands in [-1, 1] for the raster head; shape (n, channels, rows, cols).
 
         Raises:
-            ConfigError: the memory is not enough.
+            DeviceMemoryError: the memory is not enough.
             ModelFileError: the graph cannot be computed, or answers with something else.
         """
         # One by one: what a patch becomes must not depend on its company, and batches save no time on a CPU.
@@ -71,7 +71,7 @@ class OnnxEngine:
             (values,) = self._session.run(None, {self._source: patch})
         except Exception as error:
             if isinstance(error, MemoryError) or "alloc" in str(error):
-                raise ConfigError("the memory is not enough; give a smaller --window") from error
+                raise DeviceMemoryError("the memory is not enough; give a smaller --window") from error
             raise ModelFileError(
                 f"model {self.manifest.name!r}: its graph cannot be computed for a patch of shape {patch.shape} "
                 f"({_line(error)}); export the model again"

@@ -16,6 +16,8 @@ from geopix2pix.gdal import PROGRAMMING_MISTAKES, environment, reason
 from geopix2pix.palette import RGB
 from geopix2pix.raster import Georeference
 
+TAG = "GEOPIX2PIX_"
+"""How the names of our tags begin."""
 SIDECARS = (".aux.xml", ".msk", ".ovr")
 """What GDAL appends to the name of a raster for files that add to it or contradict it."""
 Driver = Literal["COG", "GTiff"]
@@ -61,6 +63,10 @@ class OutputSpec:
     def sized(self, width: int, height: int, georeference: Georeference) -> "OutputSpec":
         """The same form for another place."""
         return replace(self, width=width, height=height, georeference=georeference)
+
+    def remarked(self, remarks: Mapping[str, str]) -> "OutputSpec":
+        """The same form with further tags, by topic."""
+        return replace(self, tags={**self.tags, **{f"{TAG}{topic.upper()}": text for topic, text in remarks.items()}})
 
     @property
     def raw_bytes(self) -> int:

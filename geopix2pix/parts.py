@@ -25,6 +25,8 @@ class Row(NamedTuple):
     """What it adds to each of the rasters."""
     parts: tuple[Path, ...]
     """Where that is."""
+    remarks: dict[str, str]
+    """What the tags of the results tell of it, by topic."""
 
 
 def shard_folder(path: Path, rows: range | None) -> Path:
@@ -64,7 +66,7 @@ def rows_in(folder: Path, header: Line) -> list[Row]:
     rows = []
     for number, line in enumerate(lines):
         bands = bands_of(line)
-        rows.append(Row(bands, parts_of(folder, number, len(bands))))
+        rows.append(Row(bands, parts_of(folder, number, len(bands)), line.get("remarks", {})))
         if not is_whole(rows[-1]):
             raise OutputError(f"{folder}: its row {number} is damaged or missing; remove it and run the shard again")
     return rows

@@ -9,7 +9,7 @@ from pathlib import Path
 from rasterio.io import DatasetReader
 
 from geopix2pix.area import area_of_interest, window_around
-from geopix2pix.engine import EngineName, check_engine, package_model
+from geopix2pix.engine import EngineName, Means, Precision, check_engine, package_model
 from geopix2pix.errors import ConfigError, GeoPix2PixWarning, OutputError, RasterError
 from geopix2pix.fit import warn_of_misfits
 from geopix2pix.gdal import MAX_PIXELS, open_dataset
@@ -39,6 +39,8 @@ def planned(
     engine: EngineName | None = None,
     device: str = "auto",
     threads: int | None = None,
+    precision: Precision = "fp32",
+    compiled: bool = False,
     batch: int | None = None,
     window: int | None = None,
     overlap: int | None = None,
@@ -73,7 +75,8 @@ def planned(
         OutputError: an output exists and `overwrite` is false, or cannot be written.
     """
     source = Path(source) if isinstance(source, str | PathLike) else _file_of(source)
-    model = package_model(engine) if model is None else Path(model)
+    means = Means(precision, compiled)
+    model = package_model(engine, device, means) if model is None else Path(model)
     results = Results(
         map=Path(output),
         classes=_path(classes),
@@ -93,7 +96,7 @@ def planned(
     if not set(average) <= {"flips", "shifts"}:
         raise ConfigError(f"--average {','.join(average)}: is flips, shifts or both")
     loaded = ModelFile.load(model)
-    check_engine(loaded, engine, window)
+    check_engine(loaded, engine, window, means)
     manifest = loaded.manifest
     for kind, _ in results.rasters:
         check_kind(kind, manifest)
@@ -131,6 +134,7 @@ def planned(
             manifest=manifest,
             device=device,
             threads=threads,
+            means=means,
             batch=batch,
             average=tuple(sorted(set(average))),
             bands=reader.bands,

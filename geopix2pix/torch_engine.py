@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from geopix2pix import device, networks
-from geopix2pix.errors import ModelFileError
+from geopix2pix.errors import ConfigError, DeviceMemoryError, ModelFileError
 from geopix2pix.manifest import Manifest
 from geopix2pix.model import ModelFile
 
 Batch = npt.NDArray[np.float32]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""In what convolutions can be computed; what follows them is computed in float32."""
 
 
 class Answering(nn.Module):
@@ -24,6 +26,8 @@ class Answering(nn.Module):
 
     def forward(self, scene: Tensor) -> Tensor:
         output: Tensor = self.generator(scene)
+        if output.dtype != torch.float32:  # probabilities of 8 bits of precision would be steps
+            output = output.float()
         return (output / self.temperature).softmax(dim=1) if self.palette else output
 
 
@@ -38,16 +42,45 @@ class TorchEngine:
     network: Answering
     """In evaluation mode."""
 
-    def __init__(self, model: ModelFile, device_name: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: ModelFile,
+        device_name: str = "auto",
+        threads: int | None = None,
+        precision: str = "fp32",
+        compiled: bool = False,
+    ) -> None:
         self.manifest = model.manifest
         self._device = device.select(device_name)
+        self._dtype = self._dtype_of(precision)
+        self._compiled = compiled
         if threads is not None:
             torch.set_num_threads(threads)
+        if self.device_type == "cpu":
+            device.keep_memory()
         generator = networks.generator(model.manifest.generator)
         weights = {name: torch.from_numpy(np.array(array)) for name, array in model.weights.items()}
         _check(weights, networks.weights(generator), model)
         generator.load_state_dict(weights, strict=False)  # files are without the batch counters, which nothing reads
         self.network = Answering(generator, model.manifest).to(self._device, torch.float32).eval()
+        self._answer = torch.compile(self.network, dynamic=True) if compiled else self.network
+        if compiled:
+            self._try()
+
+    def _dtype_of(self, precision: str) -> torch.dtype:
+        if precision == "fp16" and self.device_type == "cpu":
+            raise ConfigError("--precision fp16: CPUs compute it slower than fp32; give fp32, or bf16, or a GPU")
+        return DTYPES[precision]
+
+    def _try(self) -> None:
+        side = 2 * self.manifest.total_stride
+        try:
+            self.predict(np.zeros((1, self.manifest.generator.in_bands, side, side), np.float32))
+        except DeviceMemoryError:
+            raise
+        except Exception as error:  # a compiler is missing or fails, each in its own way
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(f"--compile: torch cannot compile the network here ({reason}); leave it out") from error
 
     @property
     def device_type(self) -> str:
@@ -56,12 +89,13 @@ class TorchEngine:
     @property
     def parameters(self) -> dict[str, str | int]:
         """What decides the bytes of a result beside the model and the windows, as JSON values."""
-        return {
+        parameters: dict[str, str | int] = {
             "engine": f"torch {torch.__version__}",
             "device": self.device_type,
-            "precision": "float32",
+            "precision": str(self._dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
         }
+        return parameters | ({"compiled": "yes"} if self._compiled else {})
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Batch:
@@ -70,7 +104,7 @@ class TorchEngine:
         Class probabilities for the palette head, bands in [-1, 1] for the raster head; shape (n, channels, rows, cols).
 
         Raises:
-            ConfigError: the device has too little memory for the batch.
+            DeviceMemoryError: the device has too little memory for the batch.
         """
         # On a CPU the bits of a result depend on the size of the batch that it was computed in.
         size = 1 if self.device_type == "cpu" else len(batch)
@@ -79,9 +113,13 @@ class TorchEngine:
         return np.concatenate(values)
 
     def _predict(self, patches: Tensor) -> Batch:
+        if self.device_type == "cuda":  # from pinned memory the GPU fetches it by itself
+            patches = patches.pin_memory()
+        patches = patches.to(self._device, non_blocking=True)
+        lower = torch.autocast(self.device_type, self._dtype, enabled=self._dtype != torch.float32)
         # By itself cuDNN computes in TF32, with 10 bits of precision, and chooses algorithms by their speed.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            values: Batch = self.network(patches.to(self._device)).cpu().numpy()
+        with lower, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            values: Batch = self._answer(patches).cpu().numpy()
         return values
 
 

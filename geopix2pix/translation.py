@@ -14,9 +14,10 @@ from shapely import Geometry
 
 from geopix2pix.aligned import AlignedView
 from geopix2pix.area import WorkArea
+from geopix2pix.batches import Batches
 from geopix2pix.blend import Blender, Carry
 from geopix2pix.delivery import delivered, derived
-from geopix2pix.engine import Engine, EngineName, load_engine
+from geopix2pix.engine import Engine, EngineName, Precision, load_engine
 from geopix2pix.errors import ConfigError, OutputError, RasterError, SceneError
 from geopix2pix.gdal import MAX_PIXELS
 from geopix2pix.grid import WindowGrid
@@ -50,6 +51,8 @@ def translate(
     engine: EngineName | None = None,
     device: str = "auto",
     threads: int | None = None,
+    precision: Precision = "fp32",
+    compiled: bool = False,
     batch: int | None = None,
     window: int | None = None,
     overlap: int | None = None,
@@ -84,8 +87,8 @@ def translate(
 
     What computes: `model` defaults to the one in the package, `engine` to the one that computes files of its kind,
     `window` and `overlap` (pixels) to the model's own, `threads` to the engine's choice, `bands` (1-based) to the
-    scene's bands of the names that the model reads. `average` over the `flips` or `shifts` of each window takes 4 times
-    as long, both 16 times.
+    scene's bands of the names that the model reads. `precision` (fp32, bf16 or fp16) and `compiled` are for torch, and
+    change results a little. `average` over the `flips` or `shifts` of each window takes 4 times as long, both 16 times.
 
     On which pixels: the scene's own, if the model knows their size or does not tell which it knows; else on pixels of
     the nearest size that it knows, or of `resolution` metres. The results lie on the pixels of the scene then, too, or
@@ -117,6 +120,8 @@ def translate(
         engine=engine,
         device=device,
         threads=threads,
+        precision=precision,
+        compiled=compiled,
         batch=batch,
         window=window,
         overlap=overlap,
@@ -167,12 +172,14 @@ def run(job: Job, *, rows: range | None = None, engine: Engine | None = None, pr
         report = None
         if job.results.seam_report is not None:  # before the map is written: what is refused is refused before the work
             report = measured_seams(scene(0), engine, job.scaling, job.grid, batch=batch, progress=progress)
-        with _writer(job, engine.parameters, rows) as writer:
+        # Elsewhere than on a CPU the bits may depend on the batch.
+        parameters = engine.parameters | ({} if engine.device_type == "cpu" else {"batch": batch})
+        with _writer(job, parameters, rows) as writer:
             area, paint = scene(job.grid.crop), partial(_painted, job)
             write_rows(area, engine, job.scaling, job.grid, writer, paint, batch, progress, rows)
             if rows is not None:
                 return shard_folder(job.output, rows)
-            _finish(job, writer, engine.parameters, progress, report)
+            _finish(job, writer, parameters, progress, report)
     return job.output
 
 
@@ -224,13 +231,14 @@ def write_rows(
         data, *beside = paint(piece.values)
         writer.write(piece.window, data, piece.valid, *beside)
         if carry is not None:
-            writer.finish_row(carry)
+            writer.finish_row(carry, batches.remarks)
         return (piece.row - rows.start) * grid.columns + piece.column + 1
 
     told((first - rows.start) * grid.columns)
     if first == rows.stop:
         return
-    with closing(pieces(source, engine.predict, scaling, blender, batch, begin)) as found, Behind[int](2) as behind:
+    batches = Batches(engine, batch)
+    with closing(pieces(source, batches.predict, scaling, blender, batch, begin)) as found, Behind[int](2) as behind:
         for piece in found:
             last = piece.column == grid.columns - 1
             if piece.row >= first:
@@ -262,7 +270,7 @@ def engine_of(job: Job) -> Engine:
     loaded = ModelFile.load(job.model)
     if loaded.digest != job.digest:
         raise ConfigError(f"{job.model}: was changed after it was looked at; start again, and leave it as it is")
-    engine = load_engine(loaded, device=job.device, threads=job.threads)
+    engine = load_engine(loaded, device=job.device, threads=job.threads, means=job.means)
     return Steadied(engine, job.average) if job.average else engine
 
 
@@ -338,7 +346,7 @@ def _finish(
         if not job.is_resampled:
             return derived(job, report, folder, computed, progress)
         assert job.ground is not None, "a working grid is made of the scene's own"
-        products = job.products(engine, computed=False)
+        products = job.products({**engine, **writer.remarks}, computed=False)
         with _opened(job) as reader:
             read = partial(reader.read, fill_empty=False)
             bands, extent = len(job.manifest.source.names), job.source_extent

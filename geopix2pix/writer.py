@@ -41,6 +41,8 @@ NEEDED_SHARE = 0.25
 """Room that is asked for, as a share of the raw pixels: less than pictures take, parts and result together, and more
 than maps, which shrink to a tenth. A disk that fills up later is noticed then."""
 
+NOTHING: Mapping[str, str] = {}
+
 Derive = Callable[[Path, Sequence[Path]], Sequence[tuple[Path, Path]]]
 """Makes further results, given a folder to make them in and the finished rasters: which file is to get which name."""
 
@@ -117,9 +119,15 @@ class RasterWriter:
         return carry
 
     @property
+    def remarks(self) -> dict[str, str]:
+        """What was remarked of the finished rows."""
+        return {topic: text for row in self._rows for topic, text in row.remarks.items()}
+
+    @property
     def is_empty(self) -> bool:
         """Whether no finished row holds a valid pixel."""
-        return all(band.invalid == band.height * sum(band.widths) for (band, *_), _ in self._rows)
+        bands = [row.bands[0] for row in self._rows]
+        return all(band.invalid == band.height * sum(band.widths) for band in bands)
 
     def write(
         self, window: Window, data: npt.NDArray[Any], valid: npt.NDArray[np.bool_], *beside: npt.NDArray[Any]
@@ -142,8 +150,10 @@ class RasterWriter:
             for band, values in zip(self._open_bands, (data, *beside), strict=True):
                 band.write(window, values, valid)
 
-    def finish_row(self, carry: Iterable[npt.NDArray[Any]]) -> None:
+    def finish_row(self, carry: Iterable[npt.NDArray[Any]], remarks: Mapping[str, str] = NOTHING) -> None:
         """Commit a row of windows and what the blender carries to the next; both have reached the disk on return.
+
+        The tags of the results will tell the `remarks`, by topic.
 
         Raises:
             OutputError: the disk is full or broken.
@@ -162,9 +172,11 @@ class RasterWriter:
             line: Line = {"band": bands[0].to_json(), "carry": checksum(self._carry_file(row))}
             if bands[1:]:
                 line["beside"] = [band.to_json() for band in bands[1:]]
+            if remarks:
+                line["remarks"] = dict(remarks)
             append_line(self._journal, line)
             self._carry_file(row - 1).unlink(missing_ok=True)
-        self._rows.append(Row(bands, self._parts(row)))
+        self._rows.append(Row(bands, self._parts(row), dict(remarks)))
 
     @contextmanager
     def adopt(self, shards: Sequence[range], total: int) -> Iterator[None]:
@@ -208,8 +220,8 @@ class RasterWriter:
             finished = []
             for number, product in enumerate(self._products):
                 finished.append(self._folder / f"finished{suffix(number)}.tif")
-                parts = [(bands[number], files[number]) for bands, files in self._rows]
-                assemble(finished[-1], product.spec, parts, progress)
+                parts = [(row.bands[number], row.parts[number]) for row in self._rows]
+                assemble(finished[-1], product.spec.remarked(self.remarks), parts, progress)
             derived = [] if derive is None else derive(self._folder, finished)
         with writing(self.path):
             for target in self._targets:
@@ -279,7 +291,7 @@ class RasterWriter:
 
     def _resume(self, lines: list[Line]) -> None:
         """Take over the finished rows of an earlier run, if the disk really holds all of them."""
-        rows = [Row(bands_of(line), self._parts(row)) for row, line in enumerate(lines)]
+        rows = [Row(bands_of(line), self._parts(row), line.get("remarks", {})) for row, line in enumerate(lines)]
         carry = self._carry_file(len(rows) - 1)
         if rows and all(map(is_whole, rows)) and carry.exists() and checksum(carry) == lines[-1]["carry"]:
             self._rows = rows

@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[1]
 WORK = ["--progress", "--stop-on-eof", "--debug", "--help"]
 SPLIT = ["--by", "--block", "--buffer", "--shares", "--seed", "--zones", "--validation", "--test"]
 TRANSLATION = [
-    "--model", "--engine", "--device", "--batch", "--window", "--overlap", "--average", "--resolution", "--deliver",
-    "--bands", "--scaling", "--region", "--bounds", "--bounds-crs", "--classes", "--confidence", "--vector",
-    "--min-area", "--tiles", "--format", "--compress", "--threads", "--max-pixels", "--seam-report", "--preview",
+    "--model", "--engine", "--device", "--precision", "--compile", "--batch", "--window", "--overlap", "--average",
+    "--resolution", "--deliver", "--bands", "--scaling", "--region", "--bounds", "--bounds-crs", "--classes",
+    "--confidence", "--vector", "--min-area", "--tiles", "--format", "--compress", "--threads", "--max-pixels", "--seam-report", "--preview",
     "--overwrite",
 ]  # fmt: skip
 OPTIONS = {
@@ -139,7 +139,7 @@ def test_options_are_those_of_the_table() -> None:
 def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
     from geopix2pix.device import DeviceName
-    from geopix2pix.engine import EngineName
+    from geopix2pix.engine import EngineName, Precision
     from geopix2pix.evaluation.entries import Split
     from geopix2pix.exporting import ExportLayout, Targets
     from geopix2pix.job import Deliver
@@ -162,6 +162,7 @@ def test_choices_are_those_of_the_library() -> None:
     assert set(options.DELIVER) == set(get_args(Deliver))
     assert set(options.EXPORT_TARGETS) == set(get_args(Targets))
     assert set(options.ENGINES) == set(get_args(EngineName))
+    assert set(options.PRECISIONS) == set(get_args(Precision))
 
 
 def test_train_options_are_fields_of_the_configuration() -> None:

@@ -1,6 +1,7 @@
 """Engines: the file decides which one computes, and with either a result is the same bytes whatever disturbs it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from onnx import helper
 
 from geopix2pix import engine as engines
 from geopix2pix import translate
-from geopix2pix.engine import check_engine, installed, load_engine, package_model
+from geopix2pix.engine import PLAIN, Means, check_engine, installed, load_engine, package_model
 from geopix2pix.errors import Cancelled, ConfigError, ModelFileError
 from geopix2pix.model import ModelFile, default_model
 from geopix2pix.onnx_engine import OnnxEngine
@@ -31,10 +32,19 @@ def test_the_model_in_the_package_is_there_for_both(name: str) -> None:
     check_engine(ModelFile.load(package_model(name)), name, None)
 
 
-def test_without_a_name_the_package_gives_what_can_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert package_model(None) == default_model()
+@pytest.mark.parametrize("gpu", [False, True])
+def test_without_a_name_the_package_gives_what_computes_best_here(gpu: bool, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "gpu").touch()
+    monkeypatch.setattr(engines, "GPU_SIGNS", (str(tmp_path / ("gpu" if gpu else "none")),))
+    monkeypatch.setattr(engines.platform, "system", lambda: "Linux")
+    assert package_model(None) == default_model(exported=not gpu)
+    assert package_model(None, "cpu") == default_model(exported=True)
+    for device, means in (("cuda", PLAIN), ("auto", Means("bf16")), ("cpu", Means(compiled=True))):
+        assert package_model(None, device, means) == default_model(), "only torch can"
     monkeypatch.setattr(engines, "installed", lambda name: name != "torch")
     assert package_model(None) == default_model(exported=True)
+    monkeypatch.setattr(engines, "installed", lambda name: name == "torch")
+    assert package_model(None) == default_model()
 
 
 def test_what_is_not_installed_is_not_found() -> None:
@@ -58,6 +68,57 @@ def test_what_an_engine_cannot_compute_is_refused(tiny_model: Path, exported_mod
         check_engine(trained, None, None)
     with pytest.raises(ConfigError, match="needs onnxruntime, which is not installed here; pip install onnxruntime"):
         check_engine(exported, None, None)
+
+
+@pytest.mark.parametrize(
+    ("means", "option"), [(Means("bf16"), "--precision bf16"), (Means(compiled=True), "--compile")]
+)
+def test_means_of_torch_are_refused_for_exported_models(means: Means, option: str, exported_model: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{option}: .*is exported"):
+        check_engine(ModelFile.load(exported_model), None, None, means)
+
+
+def test_half_precision_is_for_gpus(tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match="--precision fp16: .*or a GPU"):
+        load_engine(ModelFile.load(tiny_model), device="cpu", means=Means("fp16"))
+
+
+@pytest.mark.parametrize("kind", ["model", "palette_model"])
+def test_bf16_answers_nearly_the_same_and_is_told(kind: str, request: pytest.FixtureRequest) -> None:
+    model = ModelFile.load(request.getfixturevalue("tiny_model" if kind == "model" else kind))
+    patches = np.random.default_rng(0).uniform(-1, 1, (2, 3, 64, 64)).astype(np.float32)
+    plain, lower = (load_engine(model, device="cpu", threads=1, means=Means(p)) for p in ("fp32", "bf16"))
+    assert (plain.parameters["precision"], lower.parameters["precision"]) == ("float32", "bfloat16")
+    expected, found = plain.predict(patches), lower.predict(patches)
+    assert found.dtype == np.float32
+    assert 0 < np.abs(found - expected).max() < 0.05, "8 bits of precision"
+    if kind == "palette_model":
+        assert np.abs(found.sum(axis=1) - 1).max() < 1e-6, "probabilities are in full precision"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++")
+def test_a_compiled_network_answers_nearly_the_same_whatever_the_size(tiny_model: Path) -> None:
+    model = ModelFile.load(tiny_model)
+    plain, compiled = (load_engine(model, device="cpu", threads=1, means=Means(compiled=c)) for c in (False, True))
+    assert compiled.parameters == {**plain.parameters, "compiled": "yes"}
+    for side in (32, 64, 96):
+        patches = np.random.default_rng(0).uniform(-1, 1, (2, 3, side, 64)).astype(np.float32)
+        assert np.abs(compiled.predict(patches) - plain.predict(patches)).max() < 1e-4
+
+
+def test_what_cannot_be_compiled_is_told_before_the_work(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def broken(network, **options):
+        def call(patches):
+            raise RuntimeError("no working C++ compiler\nwas found")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(ConfigError, match=r"--compile: .*\(no working C\+\+ compiler was found\); leave it out"):
+        load_engine(ModelFile.load(tiny_model), device="cpu", means=Means(compiled=True))
 
 
 def test_the_device_and_the_versions_are_told(exported_model: Path) -> None:

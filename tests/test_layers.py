@@ -70,8 +70,8 @@ LAYERS = {
         "numpy torch filelock PIL",
     ),
     "translation": Layer(
-        "engine pipeline mosaic scene seams area products resolution fit job planning steadying delivery translation "
-        "arrays shard estimate",
+        "engine batches pipeline mosaic scene seams area products resolution fit job planning steadying delivery "
+        "translation arrays shard estimate",
         "values pixels rasters areas outputs model torch-engine onnx-engine",
         "numpy affine shapely rasterio",
     ),
