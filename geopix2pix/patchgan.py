@@ -13,8 +13,8 @@ def discriminator(spec: DiscriminatorSpec) -> nn.Sequential:
     """The PatchGAN that maps a source and a target, joined along the bands, to one logit per overlapping patch.
 
     Raises:
-        ConfigError: a number is impossible, or the norm trains with stored statistics, while what the discriminator sees
-            changes all the time.
+        ConfigError: a number is impossible, or the norm trains with stored statistics, while what the discriminator
+            sees changes all the time.
     """
     if min(spec.in_channels, spec.width, spec.layers) < 1 or spec.norm in UNFIT:
         raise ConfigError(f"no discriminator can be built from {spec}: sizes start at 1, the norm is not {UNFIT}")
