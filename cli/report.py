@@ -56,13 +56,13 @@ class Report:
         """What people should read before the result; programs find all of it elsewhere."""
         self._send("text", text=value)
 
-    def result(self, value: Path | str) -> None:
-        """The path of what was written, or the text that was asked for.
+    def result(self, value: Path | str, **facts: Any) -> None:
+        """The path of what was written, or the text that was asked for; `facts` are for programs alone.
 
         Raises:
             Cancelled: it could not be delivered.
         """
-        if not self._send("result", path=str(value)):
+        if not self._send("result", path=str(value), **facts):
             raise Cancelled("the work is done, but its result cannot be told: standard output is closed or full")
 
     def plan(self, text: str, facts: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The command `geopix2pix translate`, and the options that decide what a translation makes."""
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,12 @@ import click
 
 from . import options
 from .report import Report
+from .translate_many import duration, many, size
 
 if TYPE_CHECKING:
     from geopix2pix.estimate import Estimate
     from geopix2pix.job import Job
+    from geopix2pix.shard import Shard
 
 
 def _averages(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -108,25 +111,49 @@ def translation_options(body: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("scene", type=options.FILE)
-@click.argument("out", type=options.FILE)
+@click.argument("sources", nargs=-1, required=True, metavar="SCENE...")
+@click.argument("out")
 @translation_options
+@click.option("--asset", metavar="KEY|ROLE", help="Which asset of STAC items is the scene; by default visual or data.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be done, and what it would need; write nothing.")
 @click.option("--shard", metavar="I/N", help="Do share I of N of the work; `geopix2pix merge` puts them together.")
 @options.work
-def translate(scene: Path, out: Path, *, report: Report, dry_run: bool, shard: str | None, **values: Any) -> None:
+def translate(
+    sources: tuple[str, ...],
+    out: str,
+    *,
+    report: Report,
+    asset: str | None,
+    dry_run: bool,
+    shard: str | None,
+    **values: Any,
+) -> None:
     """Translate the raster SCENE and write OUT, a cloud-optimised GeoTIFF on the same grid.
 
     What is not valid in the scene is masked in the result, and so is what lies outside of the region. When it was
     stopped or killed, the same command goes on where it was. All results appear together when all is done.
+
+    SCENE may also be a folder, a quoted pattern, a STAC document (.json) or @LIST, a text file of such words. Then, or
+    if there are several, OUT is a folder, and {name} in the names of further results stands for each scene. One that
+    fails does not stop the others; the exit code is 1 then. Shares of many scenes are scenes, and a run without --shard
+    completes the folder.
     """
-    from geopix2pix.planning import planned
+    from geopix2pix.inventory import is_many
     from geopix2pix.shard import Shard
-    from geopix2pix.translation import run
 
     share = None if shard is None else Shard.parse(shard)
-    job = planned(scene, out, **values)
-    rows = None if share is None else share.rows(job)
+    if len(sources) > 1 or is_many(sources[0]) or Path(out).is_dir() or out.endswith(("/", os.sep)):
+        many(sources, Path(out), report, dry_run=dry_run, shard=share, asset=asset, **values)
+    else:
+        _one(sources[0], Path(out), report, dry_run=dry_run, shard=share, **values)
+
+
+def _one(source: str, out: Path, report: Report, *, dry_run: bool, shard: "Shard | None", **values: Any) -> None:
+    from geopix2pix.planning import planned
+    from geopix2pix.translation import run
+
+    job = planned(source, out, **values)
+    rows = None if shard is None else shard.rows(job)
     if dry_run:
         _tell_plan(job, report)
     else:
@@ -163,19 +190,3 @@ def _plan(job: "Job", needs: "Estimate") -> dict[str, str]:
         "memory": memory,
         "disk": f"{size(needs.disk_bytes)} before compression, {size(needs.free_bytes)} free",
     }
-
-
-def duration(seconds: float) -> str:
-    """A span of time to two digits."""
-    for length, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.2g} {unit}"
-    return f"{seconds:.2g} s"
-
-
-def size(number: int) -> str:
-    """A number of bytes to three digits."""
-    for power, unit in ((30, "GiB"), (20, "MiB")):
-        if number >= 2**power:
-            return f"{number / 2**power:.3g} {unit}"
-    return f"{number / 2**10:.3g} KiB"

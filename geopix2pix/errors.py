@@ -65,6 +65,10 @@ class TrainingError(GeoPix2PixError, ArithmeticError):
     """Training cannot go on: a loss is no longer finite."""
 
 
+class NothingToDoError(SceneError, RegionError):
+    """A scene holds no valid pixel, or the region lies elsewhere: among many scenes that is no failure."""
+
+
 class Cancelled(GeoPix2PixError):
     """The work was stopped on request. Raised by a `Progress` callback; finished parts are kept for a later resume."""
 

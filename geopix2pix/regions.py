@@ -12,7 +12,7 @@ from rasterio.features import geometry_mask
 from rasterio.warp import transform as warped_points
 from shapely import Geometry
 
-from geopix2pix.errors import RegionError
+from geopix2pix.errors import NothingToDoError, RegionError
 from geopix2pix.gdal import environment
 
 Points = npt.NDArray[np.float64]
@@ -60,11 +60,11 @@ def check_overlap(region: Geometry, data: Geometry, crs: CRS) -> None:
     """Nothing, if a region and the extent of the data, both in `crs`, have an area in common.
 
     Raises:
-        RegionError: they lie apart; the message tells where.
+        NothingToDoError: they lie apart; the message tells where.
     """
     if not shapely.area(shapely.intersection(region, data)):
         there, here = (", ".join(f"{number:.8g}" for number in area.bounds) for area in (region, data))
-        raise RegionError(
+        raise NothingToDoError(
             f"the region lies at {there} (left, bottom, right, top in {crs.to_string()}), the data at {here}; check "
             "the CRS of the region and the order of its coordinates"
         )

@@ -18,7 +18,7 @@ from geopix2pix.batches import Batches
 from geopix2pix.blend import Blender, Carry
 from geopix2pix.delivery import delivered, derived
 from geopix2pix.engine import Engine, EngineName, Precision, load_engine
-from geopix2pix.errors import ConfigError, OutputError, RasterError, SceneError
+from geopix2pix.errors import ConfigError, NothingToDoError, OutputError, RasterError
 from geopix2pix.gdal import MAX_PIXELS
 from geopix2pix.grid import WindowGrid
 from geopix2pix.job import Averaging, Deliver, Job
@@ -159,7 +159,7 @@ def run(job: Job, *, rows: range | None = None, engine: Engine | None = None, pr
 
     Raises:
         RasterError: the source cannot be read, or was changed since the job was planned.
-        SceneError: the source holds no valid pixel.
+        NothingToDoError: the source holds no valid pixel.
         ModelFileError: the model file cannot be used, or was changed since.
         ConfigError: the device is not there or has too little memory, or there are no such rows.
         OutputError: an output cannot be written.
@@ -191,7 +191,7 @@ def assemble(job: Job, *, progress: Progress = silent) -> Path:
 
     Raises:
         OutputError: a row is missing, or damaged, or was computed otherwise than the others; or as for `run`.
-        SceneError: the source holds no valid pixel.
+        NothingToDoError: the source holds no valid pixel.
     """
     shards = found_shards(job.output)
     if not shards:
@@ -340,7 +340,7 @@ def _finish(
     if writer.is_empty:
         where = "" if job.region is None else "the region "
         found = "holds no valid pixel, so there is nothing to translate"
-        raise SceneError(f"{job.source}: {where}{found}; is its nodata right?")
+        raise NothingToDoError(f"{job.source}: {where}{found}; is its nodata right?")
 
     def derive(folder: Path, computed: Sequence[Path]) -> list[tuple[Path, Path]]:
         if not job.is_resampled:

@@ -28,7 +28,7 @@ TRANSLATION = [
     "--seam-report", "--preview", "--overwrite",
 ]  # fmt: skip
 OPTIONS = {
-    "translate": [*TRANSLATION, "--dry-run", "--shard", *WORK],
+    "translate": [*TRANSLATION, "--asset", "--dry-run", "--shard", *WORK],
     "merge": [*TRANSLATION, *WORK],
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",

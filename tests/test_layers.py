@@ -36,7 +36,7 @@ LAYERS = {
     "pixels": Layer("grid normalize blend fill registration calibration", "values", "numpy"),
     "rasters": Layer(
         "gdal bands raster output journal rowband assembly parts writer preview "
-        "ground geogrid kernel averages warp view openfiles sourcefile aligned",
+        "ground geogrid kernel averages warp view openfiles sourcefile aligned vrt",
         "values pixels",
         "numpy rasterio affine filelock",
     ),
@@ -71,7 +71,7 @@ LAYERS = {
     ),
     "translation": Layer(
         "engine batches pipeline mosaic scene seams area products resolution fit job planning steadying delivery "
-        "translation arrays shard estimate",
+        "translation arrays shard estimate stac inventory catalog ledger batch many forecast",
         "values pixels rasters areas outputs model torch-engine onnx-engine",
         "numpy affine shapely rasterio",
     ),
