@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from geopix2pix.engine import Engine, check_engine, load_engine, package_model
+from geopix2pix.engine import PLAIN, Engine, Means, check_engine, load_engine, package_model
 from geopix2pix.errors import ConfigError, GeoPix2PixWarning, OutputError, SceneError
 from geopix2pix.inventory import Entry, inventory
 from geopix2pix.job import Job
@@ -62,8 +62,9 @@ def batch_of(
         raise OutputError(f"{folder}: many scenes go into a folder, this is a file; name a folder")
     if any(Path(s).is_dir() and folder.is_dir() and folder.samefile(s) for s in sources):
         raise OutputError(f"{folder}: is a source itself; choose another folder for the results")
-    options["model"] = path = Path(options.get("model") or package_model(options.get("engine")))
-    check_engine(model := ModelFile.load(path), options.get("engine"), options.get("window"))
+    name, means = options.get("engine"), _means(options)
+    options["model"] = path = Path(options.get("model") or package_model(name, options.get("device", "auto"), means))
+    check_engine(model := ModelFile.load(path), name, options.get("window"), means)
     entries = inventory(sources, asset=asset, without=folder)
     if shard is not None:
         entries = [entries[i] for i in shard.of(len(entries))]
@@ -78,9 +79,13 @@ def engine_for(batch: Batch) -> Engine:
         ModelFileError: the model's tensors or graph do not fit what its manifest describes.
     """
     given = {name: batch.options[name] for name in ("device", "threads") if name in batch.options}
-    engine = load_engine(batch.model, **given)
+    engine = load_engine(batch.model, **given, means=_means(batch.options))
     average = batch.options.get("average")
     return Steadied(engine, average) if average else engine
+
+
+def _means(options: Mapping[str, Any]) -> Means:
+    return Means(options.get("precision", PLAIN.precision), options.get("compiled", PLAIN.compiled))
 
 
 def job_of(batch: Batch, entry: Entry, *, dry: bool = False) -> Job:

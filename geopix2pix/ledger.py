@@ -12,7 +12,7 @@ from geopix2pix import __version__
 from geopix2pix.errors import OutputError, RasterError
 from geopix2pix.gdal import open_dataset
 from geopix2pix.job import Job
-from geopix2pix.journal import Line, append_line, differences, read_journal
+from geopix2pix.journal import Line, append_line, differences, read_journal, start_journal
 from geopix2pix.output import writing
 from geopix2pix.shard import Shard
 
@@ -115,9 +115,7 @@ class Ledger:
             OutputError: it cannot be read, or holds files where ours are to be and `overwrite` is false.
         """
         self._folder = folder
-        self._path = folder / (
-            JOURNAL if shard is None else f"{Path(JOURNAL).stem}-{shard.number}-of-{shard.total}.jsonl"
-        )
+        self._path, self._is_ours = folder / named(JOURNAL, shard), False
         self._lines: dict[str, Line] = {}
         with writing(folder):
             journals = sorted(folder.glob(f"{Path(JOURNAL).stem}*.jsonl")) if folder.is_dir() else []
@@ -134,9 +132,9 @@ class Ledger:
         line = self._lines.get(job.output.stem)
         if line is None:
             return "it was not made here"
-        if changed := differences(line.get("request"), self._request(job, engine)):  # type: ignore[arg-type]
+        if changed := differences(line.get("request", {}), self._request(job, engine)):
             return f"{changed[0]:.200} now"
-        if changed := differences(line.get("files"), self._sizes(job)):  # type: ignore[arg-type]
+        if changed := differences(line.get("files", {}), self._sizes(job)):
             return f"the size of its {changed[0]:.200}"
         try:
             open_dataset(job.output).close()
@@ -157,6 +155,9 @@ class Ledger:
         """
         line = {"name": job.output.stem, "request": self._request(job, engine), "files": self._sizes(job)}
         with writing(self._path):
+            if not self._is_ours:  # a kill may have left half a line, after which nothing would be found
+                start_journal(self._path, read_journal(self._path))
+                self._is_ours = True
             append_line(self._path, line | {"warnings": warnings})
 
     def _request(self, job: Job, engine: Mapping[str, Any]) -> Line:
@@ -168,6 +169,8 @@ class Ledger:
             "form": [results.driver, results.compress, results.min_area],
             "results": sorted(results.paths),
         }
+        if engine.get("device") != "cpu":  # there the bits may depend on it
+            request["batch"] = job.batch
         found: Line = json.loads(json.dumps(request))
         return found
 

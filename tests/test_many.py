@@ -234,6 +234,17 @@ def test_a_batch_that_is_stopped_anywhere_goes_on_to_the_same_bytes(
         assert maps(out) == maps(tmp_path / "whole")
 
 
+def test_half_a_line_of_the_journal_costs_one_scene(scenes: Path, tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "maps"
+    many([scenes], out, model=tiny_model)
+    before, journal = maps(out), out / "translations.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    (out / "1-1.tif").unlink()
+    assert many([scenes], out, model=tiny_model).counts["made"] == 1
+    assert many([scenes], out, model=tiny_model).counts["kept"] == 3
+    assert maps(out) == before
+
+
 # On several machines
 
 
