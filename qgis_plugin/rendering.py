@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,18 +21,16 @@ from qgis.core import (
     QgsMapRendererCustomPainterJob,
     QgsMapSettings,
     QgsProject,
-    QgsRasterBlock,
-    QgsRasterDataProvider,
-    QgsRasterFileWriter,
     QgsRasterLayer,
     QgsWkbTypes,
 )
-from qgis.PyQt.QtCore import QByteArray, QEventLoop, QPointF, QSize, Qt, QThread
+from qgis.PyQt.QtCore import QEventLoop, QPointF, QSize, Qt, QThread
 from qgis.PyQt.QtGui import QColor, QImage, QPainter, QPainterPath, QPolygonF
 
 from .errors import LayerError
 from .pixelgrid import Piece, PixelGrid
 from .plainstyle import plain
+from .rasterfile import begun, put_in_place, remove, write
 
 SIDE = 2048  # pixels of a piece: 16 MiB, and as much for each translucent layer; brushes of Qt repeat every 8 pixels
 MARGIN = 512  # pixels around a piece in which features are looked for, whose symbols may reach into it
@@ -41,7 +38,8 @@ LESS = 0.001  # of a pixel, far above what rounding makes of coordinates, and be
 MAX_PIXELS_WITH_LABELS = 2**26  # 256 MiB: labels are placed by what is in sight, so that all is drawn at once
 MAX_SIDE = 32_767  # of a picture that Qt paints at once
 DPI = 96  # of QGIS's canvas on screens without scaling
-OPTIONS = ["PHOTOMETRIC=RGB", "ALPHA=YES", "TILED=YES", "COMPRESS=DEFLATE", "BIGTIFF=IF_SAFER"]
+NOTHING = "#00000000"
+REMOTE = ("wms", "arcgismapserver", "wcs", "vectortile")  # providers that ask servers for pictures
 
 
 class Look(NamedTuple):
@@ -54,8 +52,9 @@ class Look(NamedTuple):
     effects: bool = False
     """Shadows, glows and blending."""
     antialiased: bool = False
-    background: str = "#ffffff"
-    """A colour; with an alpha of 0, what no layer covers is unknown."""
+    background: str = ""
+    """A colour; with an alpha of 0, what no layer covers is unknown. By default white, or `NOTHING` if a layer comes
+    from a server, which may not send all of it."""
 
 
 class Drawing(NamedTuple):
@@ -96,7 +95,8 @@ def drawing(layers: Sequence[QgsMapLayer], project: QgsProject, look: Look) -> D
     shown = [copy for layer in layers if (copy := plain(layer, look.labels, look.icons, look.effects))]
     for copy in shown:
         copy.moveToThread(None)  # whichever thread draws takes them
-    return Drawing(shown, settings, look)
+    background = NOTHING if any(layer.providerType() in REMOTE for layer in layers) else "#ffffff"
+    return Drawing(shown, settings, look._replace(background=look.background or background))
 
 
 def in_drawing_order(layers: Sequence[QgsMapLayer], project: QgsProject) -> list[QgsMapLayer]:
@@ -105,11 +105,13 @@ def in_drawing_order(layers: Sequence[QgsMapLayer], project: QgsProject) -> list
     return sorted(layers, key=lambda layer: order.get(layer.id(), len(order)))
 
 
-def render(drawn: Drawing, grid: PixelGrid, output: Path, *, area: QgsGeometry | None, feedback: QgsFeedback) -> bool:
-    """Draw a map on a grid into `output`, a GeoTIFF of red, green, blue and alpha; False if it was cancelled.
+def render(
+    drawn: Drawing, grid: PixelGrid, output: Path, *, area: QgsGeometry | None, feedback: QgsFeedback
+) -> int | None:
+    """Draw a map on a grid into `output`, a GeoTIFF of red, green, blue and alpha, which is there whole or not at all.
 
-    Alpha is 0 outside of `area`, polygons in the CRS of the grid: a pixel lies inside if its centre does. The file is
-    there whole or not at all.
+    Alpha is 0 outside of `area`, polygons in the CRS of the grid: a pixel lies inside if its centre does. Returns how
+    many pixels are known, with an alpha above 0; None if it was cancelled.
 
     Raises:
         LayerError: it is too large to be drawn with labels, a layer failed, or the file cannot be written.
@@ -119,26 +121,23 @@ def render(drawn: Drawing, grid: PixelGrid, output: Path, *, area: QgsGeometry |
         if layer.thread() is None:
             layer.moveToThread(QThread.currentThread())
     temporary = output.with_name(f".{output.stem}.{os.getpid()}.tif")
+    known = 0
     try:
-        provider = _begun(temporary, grid)
+        provider = begun(temporary, grid)
         for piece in grid.pieces(side):
             picture = _picture(drawn, grid, piece, feedback)
             if feedback.isCanceled():
-                return False
+                return None
             if area is not None:
                 _cut(picture, grid, piece, area)
-            _write(provider, picture, piece, output)
+            known += write(provider, picture, piece, output)
             feedback.setProgress(100 * ((piece.row + piece.height) * grid.width) / grid.pixels)
         provider.setEditable(False)
         del provider  # GDAL writes the rest
-        temporary.replace(output)
-    except OSError as error:
-        raise LayerError(f"{output}: cannot be written ({error.strerror}); choose another name or place") from error
+        put_in_place(temporary, output)
     finally:
-        for rest in (temporary, temporary.with_name(f"{temporary.name}.aux.xml")):
-            with suppress(OSError):
-                rest.unlink()
-    return True
+        remove(temporary)
+    return known
 
 
 def _side(look: Look, grid: PixelGrid) -> int:
@@ -235,26 +234,3 @@ def _cut(picture: QImage, grid: PixelGrid, piece: Piece, area: QgsGeometry) -> N
     painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_DestinationIn)
     painter.drawImage(0, 0, mask)
     painter.end()
-
-
-def _begun(path: Path, grid: PixelGrid) -> QgsRasterDataProvider:
-    """A GeoTIFF that is open for writing."""
-    writer = QgsRasterFileWriter(str(path))
-    writer.setOutputFormat("GTiff")
-    writer.setCreateOptions(OPTIONS)
-    provider = writer.createMultiBandRaster(
-        Qgis.DataType.Byte, grid.width, grid.height, grid.extent(grid.whole), grid.crs, 4
-    )
-    if provider is None or not provider.isValid() or not provider.isEditable():
-        raise LayerError(f"{path.parent}: no picture can be written there; choose another place")
-    return provider
-
-
-def _write(provider: QgsRasterDataProvider, picture: QImage, piece: Piece, output: Path) -> None:
-    pixels = picture.convertToFormat(QImage.Format.Format_RGBA8888)
-    data = pixels.constBits().asstring(pixels.sizeInBytes())
-    for band in range(4):
-        block = QgsRasterBlock(Qgis.DataType.Byte, piece.width, piece.height)
-        block.setData(QByteArray(data[band::4]))
-        if not provider.writeBlock(block, band + 1, piece.col, piece.row):
-            raise LayerError(f"{output}: cannot be written; make room, or choose another place")

@@ -95,8 +95,10 @@ ZIGZAG = wkt("LineString", [(-40, 10), (120, 190), (200, 20), (340, 150)])
 def drawn(layers: list, output: Path, look: Look = PLAIN, on: PixelGrid | None = None, area=None) -> np.ndarray:
     """The picture, shape (rows, cols, 4)."""
     on = on or grid()
-    assert render(drawing(layers, QgsProject.instance(), look), on, output, area=area, feedback=QgsFeedback())
-    return pixels(output)
+    known = render(drawing(layers, QgsProject.instance(), look), on, output, area=area, feedback=QgsFeedback())
+    found = pixels(output)
+    assert known == np.count_nonzero(found[..., 3])
+    return found
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -406,7 +408,7 @@ def test_a_cancelled_drawing_leaves_no_file(tmp_path: Path, qgis_app: object) ->
     feedback = QgsFeedback()
     feedback.cancel()
     shapes = drawing([symbols()["areas"]], QgsProject.instance(), Look())
-    assert not render(shapes, grid(), tmp_path / "map.tif", area=None, feedback=feedback)
+    assert render(shapes, grid(), tmp_path / "map.tif", area=None, feedback=feedback) is None
     assert not list(tmp_path.iterdir())
 
 
