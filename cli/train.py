@@ -43,6 +43,17 @@ from .report import Report
 @click.option("--adversarial-weight", type=float, help="Weight of the adversarial loss.")
 @click.option("--l1-weight", type=float, help="Weight of the mean absolute difference.")
 @click.option("--class-weight", type=float, help="Weight of the class loss, where there is a palette.")
+@click.option("--matching-weight", type=float, help="Weight of the feature matching loss.")
+@click.option("--perceptual-weight", type=float, help="Weight of the perceptual loss.")
+@click.option(
+    "--perceptual-weights", type=options.FILE, help="The network of LPIPS by which it compares (.safetensors)."
+)
+@click.option("--discriminator-scales", type=click.IntRange(1, 4), help="Discriminators, each for half the size.")
+@click.option("--warm-up", type=click.IntRange(min=0), help="Epochs before the adversary joins.")
+@click.option("--freeze-encoder", type=click.IntRange(min=0), help="Epochs before the encoder learns, too.")
+@click.option("--encoder-rate", type=float, help="Factor on the encoder's learning rate.")
+@click.option("--clip", type=float, help="Largest norm of a gradient; 0 = any.")
+@click.option("--ema", type=float, help="Decay of the moving average of the weights that becomes the model; 0 = none.")
 @click.option("--encoder", metavar="NAME", help="Another encoder of segmentation-models-pytorch than the preset's.")
 @click.option("--norm", type=click.Choice(get_args(Norm)), help="Another normalization than the preset's.")
 @click.option(

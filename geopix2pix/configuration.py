@@ -44,15 +44,29 @@ class TrainingConfig:
     learning_rate: float = 2e-4
     encoder_rate: float = 1.0
     """Factor on the learning rate for the encoder of a generator with the body `encoder`."""
+    freeze_encoder: int = 0
+    """Epochs before the encoder of a generator with the body `encoder` learns, too."""
     betas: tuple[float, float] = (0.5, 0.999)
     decay: float = 0.5
     """Share of the run, at its end, over which the learning rate falls linearly to zero."""
     adversary: Adversary = "bce"
     """`none` trains without a discriminator."""
+    discriminator_scales: int = 1
+    """Discriminators; each looks at pictures of half the size of the one before."""
+    warm_up: int = 0
+    """Epochs before the adversary joins."""
     adversarial_weight: float = 1.0
     l1_weight: float = 100.0
     class_weight: float = 100.0
     """Weight of the class loss of the palette head."""
+    matching_weight: float = 0.0
+    """Weight of the feature matching loss."""
+    perceptual_weight: float = 0.0
+    """Weight of the perceptual loss by `perceptual_weights`."""
+    perceptual_weights: Path | None = None
+    """The network of LPIPS (safetensors) by which pictures are compared."""
+    clip: float = 0.0
+    """The largest norm of the gradient of a network; longer ones are shortened. 0 = none."""
     ema: float = 0.0
     """Decay per step of a moving average of the generator's weights, which then is the model; 0 = no average."""
 
@@ -107,6 +121,20 @@ def _laws(config: TrainingConfig) -> list[tuple[str, bool, str]]:
         ("adversarial_weight", c.adversarial_weight >= 0, "at least 0"),
         ("l1_weight", c.l1_weight >= 0, "at least 0"),
         ("class_weight", c.class_weight >= 0, "at least 0"),
+        ("discriminator_scales", 1 <= c.discriminator_scales <= 4, "from 1 to 4"),
+        ("warm_up", c.warm_up >= 0, "at least 0"),
+        ("warm_up", not c.warm_up or c.adversary != "none", "0 where there is no adversary"),
+        ("freeze_encoder", c.freeze_encoder >= 0, "at least 0"),
+        ("freeze_encoder", not c.freeze_encoder or c.generator.body == "encoder", "0 for this generator"),
+        ("matching_weight", c.matching_weight >= 0, "at least 0"),
+        ("matching_weight", not c.matching_weight or c.adversary != "none", "0 where there is no adversary"),
+        ("perceptual_weight", c.perceptual_weight >= 0, "at least 0"),
+        (
+            "perceptual_weights",
+            (c.perceptual_weights is not None) == (c.perceptual_weight > 0),
+            "given with its weight",
+        ),
+        ("clip", c.clip >= 0, "at least 0"),
         ("threads", c.threads is None or c.threads >= 1, "at least 1"),
         ("workers", c.workers >= 0, "at least 0"),
         ("validation_crops", c.validation_crops >= 1, "at least 1"),

@@ -2,12 +2,15 @@
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geopix2pix import __version__, losses, metrics, networks
+from geopix2pix.adversary import Adversary
 from geopix2pix.checkpoint import optimizer_tensors, restore_optimizer
 from geopix2pix.configuration import TrainingConfig
 from geopix2pix.dataset import Item
@@ -15,7 +18,17 @@ from geopix2pix.encoder_unet import EncoderUNet
 from geopix2pix.errors import CheckpointError, TrainingError
 from geopix2pix.norms import renormalize
 from geopix2pix.palette import Palette
-from geopix2pix.patchgan import patch_field, patch_stride
+
+
+class Pace(NamedTuple):
+    """How a step is taken."""
+
+    rate: float = 1.0
+    """Factor on the learning rates."""
+    encoder: bool = True
+    """Whether the encoder of a generator that has one learns."""
+    adversary: bool = True
+    """Whether the adversary, if there is one, takes part."""
 
 
 class Learner:
@@ -34,16 +47,14 @@ class Learner:
         if config.start_from:
             networks.load_generator(self.generator, config.start_from)
         self.generator.to(device)
-        self.discriminator: torch.nn.Module | None = None
+        self.adversary: Adversary | None = None
         if config.adversary != "none":
-            self.discriminator = networks.discriminator(config.discriminator)
-            networks.initialize(self.discriminator, seed=config.seed + 1)
-            self.discriminator.to(device)
-        self._generator_optimizer = torch.optim.Adam(self._groups(), config.learning_rate, config.betas)
-        self._discriminator_optimizer = None
-        if self.discriminator is not None:
-            parameters = self.discriminator.parameters()
-            self._discriminator_optimizer = torch.optim.Adam(parameters, config.learning_rate, config.betas)
+            self.adversary = Adversary(config)
+            networks.initialize(self.adversary, seed=config.seed + 1)
+            self.adversary.to(device)
+        self._perceptual = _perceptual(config.perceptual_weights, device) if config.perceptual_weights else None
+        self._encoder = _encoder_parameters(self.generator)
+        self._optimizers = dict(self._fresh_optimizers())
         self.model = copy.deepcopy(self.generator) if config.ema else self.generator
         """What is judged and kept: the generator, or the moving average of its weights."""
         if config.generator.norm == "renorm":
@@ -60,37 +71,40 @@ class Learner:
         networks.calibrate(self.model, (batch.to(self.device) for batch in sources))
         self.generator.load_state_dict(self.model.state_dict())
 
-    def step(self, item: Item, rate: float, done: int) -> dict[str, float]:
-        """Learn from one batch at `rate` times the learning rates, after `done` steps; the losses.
+    def step(self, item: Item, pace: Pace, done: int) -> dict[str, float]:
+        """Learn from one batch, after `done` steps; the losses.
 
-        The discriminator first, on the detached output, then the generator against the discriminator so improved
+        The discriminators first, on the detached output, then the generator against the discriminators so improved
         (Isola et al. 2017, section 3.3).
 
         Raises:
             TrainingError: a loss is not finite; the generator has not learned from it.
         """
-        config = self._config
-        self._set_rate(rate)
-        self.generator.train()
+        self._set(pace)
         batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in item.items()}
-        output = self.generator(batch["source"])
+        source = batch["source"]
+        output = self.generator(source)
         fake = networks.picture(output, self._colors)
         real, known = self._truth(batch, fake.detach())
-        values: dict[str, float] = {}
-        loss = config.l1_weight * (l1 := losses.l1_loss(fake, real, known))
-        values["l1"] = l1.item()
+        # Where the truth is not known, it is the output itself, and without gradient: nothing differs there.
+        seen = torch.where(known[:, None], fake, fake.detach())
+        terms = {"l1": (self._config.l1_weight, losses.l1_loss(fake, real, known))}
         if "allowed" in batch:
-            loss = loss + config.class_weight * (named := losses.set_loss(output, batch["allowed"]))
-            values["class"] = named.item()
-        if self.discriminator is not None:
-            # Where the truth is not known, the discriminator sees the output itself on both sides, without gradient.
-            seen = torch.where(known[:, None], fake, fake.detach())
-            values["discriminator"] = self._step_discriminator(batch["source"], real, fake.detach(), known)
-            adversarial = self._adversarial(batch["source"], seen, known)
-            loss = loss + config.adversarial_weight * adversarial
-            values["adversarial"] = adversarial.item()
-        values["generator"] = loss.item()
-        _descend(loss, self._generator_optimizer, values)
+            terms["class"] = self._config.class_weight, losses.set_loss(output, batch["allowed"])
+        if self._perceptual is not None:
+            terms["perceptual"] = self._config.perceptual_weight, losses.perceptual_loss(self._perceptual, seen, real)
+        values: dict[str, float] = {}
+        if self.adversary is not None and pace.adversary:
+            loss = self.adversary.loss(source, real, fake.detach(), known)
+            values["discriminator"] = loss.item()
+            self._descend(loss, self.adversary, "discriminator", values)
+            verdict = self.adversary.verdict(source, real, seen, known)
+            terms["adversarial"] = self._config.adversarial_weight, verdict.adversarial
+            if self._config.matching_weight:
+                terms["matching"] = self._config.matching_weight, verdict.matching
+        loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
+        values |= {name: term.item() for name, (_, term) in terms.items()} | {"generator": loss.item()}
+        self._descend(loss, self.generator, "generator", values)
         self._average(done)
         return values
 
@@ -101,13 +115,13 @@ class Learner:
 
     def tensors(self) -> dict[str, Tensor]:
         """All state by name."""
-        named = {f"generator.{name}": t for name, t in self.generator.state_dict().items()}
-        named |= optimizer_tensors(self._generator_optimizer, "generator_optimizer")
-        if self.model is not self.generator:
-            named |= {f"model.{name}": t for name, t in self.model.state_dict().items()}
-        if self.discriminator is not None and self._discriminator_optimizer is not None:
-            named |= {f"discriminator.{name}": t for name, t in self.discriminator.state_dict().items()}
-            named |= optimizer_tensors(self._discriminator_optimizer, "discriminator_optimizer")
+        named = {
+            f"{owner}.{name}": tensor
+            for owner, module in self._modules.items()
+            for name, tensor in module.state_dict().items()
+        }
+        for owner, optimizer in self._optimizers.items():
+            named |= optimizer_tensors(optimizer, f"{owner}_optimizer")
         return named
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -116,33 +130,52 @@ class Learner:
         Raises:
             CheckpointError: the tensors belong to other networks.
         """
-        modules = {"generator": self.generator, "discriminator": self.discriminator, "model": self.model}
         try:
-            for name, module in modules.items():
-                if module is not None and (name != "model" or self.model is not self.generator):
-                    module.load_state_dict(_below(tensors, name))
-            restore_optimizer(self._generator_optimizer, tensors, "generator_optimizer")
-            if self._discriminator_optimizer is not None:
-                restore_optimizer(self._discriminator_optimizer, tensors, "discriminator_optimizer")
+            for owner, module in self._modules.items():
+                module.load_state_dict(_below(tensors, owner))
+            for owner, optimizer in self._optimizers.items():
+                restore_optimizer(optimizer, tensors, f"{owner}_optimizer")
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(
                 f"the checkpoint belongs to other networks ({error}); start anew with overwrite"
             ) from error
 
-    def _groups(self) -> list[dict[str, object]]:
-        body = self.generator.body
-        encoder = {id(p) for p in body.encoder.parameters()} if isinstance(body, EncoderUNet) else set()
-        parameters = [p for p in self.generator.parameters() if p.requires_grad]
-        config = self._config
-        return [
-            {"params": [p for p in parameters if id(p) not in encoder], "factor": 1.0},
-            {"params": [p for p in parameters if id(p) in encoder], "factor": config.encoder_rate},
-        ]
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        found: dict[str, nn.Module | None] = {"generator": self.generator, "discriminator": self.adversary}
+        found["model"] = self.model if self.model is not self.generator else None
+        return {name: module for name, module in found.items() if module is not None}
 
-    def _set_rate(self, rate: float) -> None:
-        for optimizer in (self._generator_optimizer, self._discriminator_optimizer):
-            for group in optimizer.param_groups if optimizer else []:
-                group["lr"] = self._config.learning_rate * rate * group.get("factor", 1.0)
+    def _fresh_optimizers(self) -> Iterator[tuple[str, torch.optim.Optimizer]]:
+        config, encoder = self._config, set(self._encoder)
+        parameters = [p for p in self.generator.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p not in encoder], "factor": 1.0},
+            {"params": [p for p in parameters if p in encoder], "factor": config.encoder_rate},
+        ]
+        yield "generator", torch.optim.Adam(groups, config.learning_rate, config.betas)
+        if self.adversary is not None:
+            yield "discriminator", torch.optim.Adam(self.adversary.parameters(), config.learning_rate, config.betas)
+
+    def _set(self, pace: Pace) -> None:
+        self.generator.train()
+        for parameter in self._encoder:
+            parameter.requires_grad_(pace.encoder)
+        for optimizer in self._optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = self._config.learning_rate * pace.rate * group.get("factor", 1.0)
+
+    def _descend(self, loss: Tensor, network: nn.Module, owner: str, values: Mapping[str, float]) -> None:
+        if not all(map(math.isfinite, values.values())):
+            raise TrainingError(", ".join(f"{name} loss {value}" for name, value in values.items()))
+        optimizer = self._optimizers[owner]
+        optimizer.zero_grad(set_to_none=True)
+        if not loss.requires_grad:
+            return
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self._config.clip:
+            nn.utils.clip_grad_norm_(network.parameters(), self._config.clip)
+        optimizer.step()
 
     def _truth(self, batch: Item, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The target picture, with `fake` where it is not known, and where it is known."""
@@ -154,27 +187,6 @@ class Learner:
         picture = self._colors[index.clamp(min=0)].permute(0, 3, 1, 2)
         return torch.where(known[:, None], picture, fake), known
 
-    def _step_discriminator(self, source: Tensor, real: Tensor, fake: Tensor, known: Tensor) -> float:
-        assert self.discriminator is not None and self._discriminator_optimizer is not None
-        seen_real = self.discriminator(torch.cat((source, real), dim=1))
-        seen_fake = self.discriminator(torch.cat((source, fake), dim=1))
-        weight = self._patch_weights(known, seen_real)
-        loss = losses.discriminator_loss(seen_real, seen_fake, self._config.adversary, weight)
-        _descend(loss, self._discriminator_optimizer, {"discriminator": loss.item()})
-        return loss.item()
-
-    def _adversarial(self, source: Tensor, fake: Tensor, known: Tensor) -> Tensor:
-        assert self.discriminator is not None
-        self.discriminator.requires_grad_(False)
-        logits = self.discriminator(torch.cat((source, fake), dim=1))
-        self.discriminator.requires_grad_(True)
-        weight = self._patch_weights(known, logits)
-        return losses.adversarial_loss(logits, True, self._config.adversary, weight, for_generator=True)
-
-    def _patch_weights(self, known: Tensor, logits: Tensor) -> Tensor:
-        spec, (rows, cols) = self._config.discriminator, logits.shape[-2:]
-        return losses.patch_weights(known, (rows, cols), patch_field(spec), patch_stride(spec))
-
     @torch.no_grad()
     def _average(self, done: int) -> None:
         if self.model is not self.generator:
@@ -184,13 +196,16 @@ class Learner:
                 mean.lerp_(new, 1 - decay) if mean.is_floating_point() else mean.copy_(new)
 
 
-def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, values: Mapping[str, float]) -> None:
-    if not all(map(math.isfinite, values.values())):
-        raise TrainingError(", ".join(f"{name} loss {value}" for name, value in values.items()))
-    optimizer.zero_grad(set_to_none=True)
-    if loss.requires_grad:
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+def _perceptual(weights: Path, device: torch.device) -> nn.Module:
+    from geopix2pix.measures.perceptual import load_lpips  # seconds of loading that few runs need
+
+    return load_lpips(weights).requires_grad_(False).eval().to(device)
+
+
+def _encoder_parameters(generator: networks.Generator) -> list[nn.Parameter]:
+    """Those of the encoder that learn at all; none where the body has no encoder."""
+    body = generator.body
+    return [p for p in body.encoder.parameters() if p.requires_grad] if isinstance(body, EncoderUNet) else []
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,8 +1,10 @@
 """What training minimizes: means over what is known. Where nothing is known a loss is zero, and its gradients too."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from geopix2pix.architecture import Adversary
 
@@ -60,6 +62,24 @@ def adversarial_loss(
 def discriminator_loss(real: Tensor, fake: Tensor, kind: Adversary, weight: Tensor | None = None) -> Tensor:
     """The loss on the logits of real and of fake pairs, halved to slow the discriminator (Isola et al. 2017, 3.3)."""
     return (adversarial_loss(real, True, kind, weight) + adversarial_loss(fake, False, kind, weight)) / 2
+
+
+def matching_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """The mean absolute difference of a discriminator's features, layer by layer (Wang et al. 2018, section 3.2).
+
+    The last of each are the logits, which do not count.
+    """
+    return torch.stack([F.l1_loss(mine, theirs) for mine, theirs in zip(fake[:-1], real[:-1], strict=True)]).mean()
+
+
+def perceptual_loss(network: nn.Module, pictures: Tensor, targets: Tensor) -> Tensor:
+    """LPIPS of batches (n, bands, rows, cols) in [-1, 1], to be minimized; the mean over the batch.
+
+    Compares features rather than pixels, as Johnson et al. 2016 do, with the layer weights of Zhang et al. 2018.
+    """
+    first, second = (x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1) for x in (pictures, targets))
+    found: Tensor = network(first, second).mean()
+    return found
 
 
 def patch_weights(known: Tensor, logits_shape: tuple[int, int], field: int, stride: int, share: float = 0.95) -> Tensor:

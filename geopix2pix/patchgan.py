@@ -1,6 +1,6 @@
 """The PatchGAN discriminator of pix2pix (Isola et al. 2017, section 3.2.2 and appendix 6.1.2)."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from geopix2pix.architecture import DiscriminatorSpec
 from geopix2pix.errors import ConfigError
@@ -27,6 +27,17 @@ def discriminator(spec: DiscriminatorSpec) -> nn.Sequential:
         network.append(norm_layer(spec.norm, channels[level]))
         network.append(nn.LeakyReLU(0.2))
     return network.append(nn.Conv2d(channels[-1], 1, 4, padding=1))
+
+
+def patch_features(network: nn.Module, pair: Tensor) -> list[Tensor]:
+    """What each stage of a discriminator, up to its activation, makes of a joined pair; the last are the logits."""
+    assert isinstance(network, nn.Sequential)
+    features, x = [], pair
+    for layer in network:
+        x = layer(x)
+        if isinstance(layer, nn.LeakyReLU):
+            features.append(x)
+    return [*features, x]
 
 
 def patch_field(spec: DiscriminatorSpec) -> int:

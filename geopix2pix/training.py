@@ -25,7 +25,7 @@ from geopix2pix.errors import (
     TrainingError,
     TrainingWarning,
 )
-from geopix2pix.learner import Learner
+from geopix2pix.learner import Learner, Pace
 from geopix2pix.outcome import check_describable, write_trained
 from geopix2pix.pair import PairSet
 from geopix2pix.progress import Event, Progress, silent
@@ -165,7 +165,7 @@ def _train_epoch(run: Run, learner: Learner, course: _Course, batches: Iterable[
     for batch in batches:
         torch.manual_seed(_step_seed(config.seed, course.step))
         try:
-            values = learner.step(batch, _rate(course.step / run.steps, config.decay), course.step)
+            values = learner.step(batch, _pace(run, course), course.step)
         except TrainingError as error:
             raise TrainingError(_remedy(run, course, error)) from error
         course.step += 1
@@ -174,6 +174,15 @@ def _train_epoch(run: Run, learner: Learner, course: _Course, batches: Iterable[
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
             _save(run, learner, course)
             saved = time.monotonic()
+
+
+def _pace(run: Run, course: _Course) -> Pace:
+    config = run.config
+    return Pace(
+        rate=_rate(course.step / run.steps, config.decay),
+        encoder=course.epoch >= config.freeze_encoder,
+        adversary=course.epoch >= config.warm_up,
+    )
 
 
 def _rate(done: float, decay: float) -> float:

@@ -33,8 +33,10 @@ OPTIONS = {
     "train": [
         "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",
         "--batch", "--crop", "--load-size", "--scale", "--jitter", "--learning-rate", "--adversary",
-        "--adversarial-weight", "--l1-weight", "--class-weight", "--encoder", "--norm", "--encoder-weights",
-        "--start-from", "--seed", "--workers", "--device", "--threads", "--overwrite", *WORK,
+        "--adversarial-weight", "--l1-weight", "--class-weight", "--matching-weight", "--perceptual-weight",
+        "--perceptual-weights", "--discriminator-scales", "--warm-up", "--freeze-encoder", "--encoder-rate", "--clip",
+        "--ema", "--encoder", "--norm", "--encoder-weights", "--start-from", "--seed", "--workers", "--device",
+        "--threads", "--overwrite", *WORK,
     ],
     "evaluate": [
         "--output", "--split", "--layout", "--palette", "--validation", "--group", "--bands", "--scaling",

@@ -65,8 +65,8 @@ LAYERS = {
     ),
     "interchange": Layer("importing exporting", "values pixels rasters tilesets data", "numpy rasterio"),
     "training": Layer(
-        "learner run validation outcome training",
-        "values pixels rasters networks model data",
+        "adversary learner run validation outcome training",
+        "values pixels rasters networks measures model data",
         "numpy torch filelock PIL",
     ),
     "translation": Layer(

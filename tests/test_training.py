@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,17 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+import torch.nn.functional as F
 from click.testing import CliRunner
 from PIL import Image
 from rasterio.transform import from_origin
+from safetensors.torch import save_file
+from torchmetrics.functional.image.lpips import _LPIPS
 
 from cli.main import main
 from cli.report import Report
-from geopix2pix import __version__, checkpoint
+from geopix2pix import __version__, checkpoint, losses
+from geopix2pix.adversary import Adversary
 from geopix2pix.architecture import DiscriminatorSpec, GeneratorSpec
 from geopix2pix.configuration import PRESETS, TrainingConfig, configure
 from geopix2pix.errors import (
@@ -32,15 +37,16 @@ from geopix2pix.errors import (
     TrainingError,
     TrainingWarning,
 )
-from geopix2pix.learner import Learner
+from geopix2pix.learner import Learner, Pace
 from geopix2pix.manifest import GroundResolution
+from geopix2pix.measures.perceptual import load_lpips
 from geopix2pix.model import ModelFile, default_model
 from geopix2pix.outcome import ground_resolution
 from geopix2pix.pair import PairSet
 from geopix2pix.pairs import open_pairs
 from geopix2pix.progress import Event
 from geopix2pix.run import Run
-from geopix2pix.training import _rate, train
+from geopix2pix.training import _Course, _pace, _rate, train
 
 COLORS = np.array([[0, 200, 0], [200, 0, 0], [0, 0, 200]], dtype=np.uint8)
 PALETTE = {
@@ -106,6 +112,14 @@ def tiny(pairs: PairSet, **changes: Any) -> TrainingConfig:
     return configure([pairs], "pix2pix", **{**defaults, **changes})
 
 
+def resnet(pairs: PairSet, **changes: Any) -> TrainingConfig:
+    generator = GeneratorSpec(
+        body="encoder", encoder="resnet18", depth=2, decoder_channels=(8, 8), out_channels=3, head="palette",
+        norm="frozen", padding="replicate", upsampling="resize",
+    )  # fmt: skip
+    return tiny(pairs, generator=generator, **changes)
+
+
 def raster(pairs: PairSet, **changes: Any) -> TrainingConfig:
     generator = GeneratorSpec(depth=2, width=4, norm="batch")
     return tiny(pairs, generator=generator, **changes)
@@ -113,6 +127,9 @@ def raster(pairs: PairSet, **changes: Any) -> TrainingConfig:
 
 VARIANTS: dict[str, Callable[..., TrainingConfig]] = {
     "palette, frozen, bce, moving average": lambda pairs: tiny(pairs, ema=0.9),
+    "two discriminators, matching, warm-up, clipping": lambda pairs: tiny(
+        pairs, discriminator_scales=2, matching_weight=1.0, warm_up=1, clip=0.1, ema=0.9
+    ),
     "palette, renorm": lambda pairs: tiny(pairs, norm="renorm"),
     "raster, batch, no adversary": lambda pairs: raster(pairs, adversary="none", keep="last"),
     "raster, batch, lsgan, load size": lambda pairs: raster(pairs, adversary="lsgan", load_size=36, scale=(1.0, 1.0)),
@@ -201,23 +218,121 @@ def test_the_model_to_start_from_decides_the_network(pairs: PairSet, tmp_path: P
 
 @pytest.mark.parametrize("kind", ["bce", "lsgan", "hinge"])
 def test_where_nothing_is_known_nothing_is_learned(pairs: PairSet, tmp_path: Path, kind: str) -> None:
-    run = Run.of([pairs], tmp_path, tiny(pairs, adversary=kind))
+    config = tiny(pairs, adversary=kind, discriminator_scales=2, matching_weight=1.0)
+    run = Run.of([pairs], tmp_path, config)
     learner = Learner(run.config, run.palette, torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in learner.tensors().items()}
     item = run.training[0]
     batch = {"source": item["source"][None], "allowed": torch.full_like(item["allowed"], 7)[None]}
-    values = learner.step(batch, 1.0, 0)
-    assert values["class"] == values["l1"] == values["adversarial"] == values["discriminator"] == 0
+    values = learner.step(batch, Pace(), 0)
+    assert set(values.values()) == {0.0}
     after = learner.tensors()
     parameters = {name for name, _ in learner.generator.named_parameters(prefix="generator")}
-    assert learner.discriminator is not None
-    parameters |= {name for name, _ in learner.discriminator.named_parameters(prefix="discriminator")}
+    assert learner.adversary is not None
+    parameters |= {name for name, _ in learner.adversary.named_parameters(prefix="discriminator")}
     assert parameters <= before.keys()
     assert all(torch.equal(before[name], after[name]) for name in parameters)
-    learner.step({name: tensor[None] for name, tensor in item.items()}, 1.0, 0)
+    learner.step({name: tensor[None] for name, tensor in item.items()}, Pace(), 0)
     after = learner.tensors()
     still = {name for name in parameters if torch.equal(before[name], after[name])}
-    assert still == ({"discriminator.5.bias"} if kind == "hinge" else set())  # near zero its two gradients cancel
+    last = {f"discriminator.scales.{scale}.5.bias" for scale in range(2)}
+    assert still == (last if kind == "hinge" else set())  # near zero its two gradients cancel
+
+
+def batch_of(run: Run, count: int = 2) -> dict[str, torch.Tensor]:
+    items = [run.training[number] for number in range(count)]
+    return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+
+def lpips_file(path: Path) -> Path:
+    torch.manual_seed(0)
+    network = _LPIPS(pretrained=False, pnet_rand=True, net="squeeze")
+    for layer in network.lins:
+        layer.model[-1].weight.data.abs_()
+    save_file({name: tensor.clone() for name, tensor in network.state_dict().items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("loss", ["adversarial", "matching", "perceptual"])
+def test_unknown_pixels_move_no_picture(pairs: PairSet, tmp_path: Path, loss: str) -> None:
+    """Of half known pictures, the gradient of every loss on pictures is zero in the other half."""
+    run = Run.of([pairs], tmp_path, tiny(pairs, crop=64, discriminator_scales=2, matching_weight=1.0))
+    adversary, source = Adversary(run.config), batch_of(run)["source"]
+    known = torch.zeros(2, 64, 64, dtype=torch.bool)
+    known[:, :, :32] = True
+    output = torch.rand(2, 3, 64, 64, requires_grad=True)
+    real = torch.where(known[:, None], torch.rand(2, 3, 64, 64), output.detach())
+    seen = torch.where(known[:, None], output, output.detach())
+    if loss == "perceptual":
+        value = losses.perceptual_loss(load_lpips(lpips_file(tmp_path / "lpips.safetensors")), seen, real)
+    else:
+        value = getattr(adversary.verdict(source, real, seen, known), loss)
+    value.backward()
+    assert output.grad is not None
+    assert output.grad[..., :32].any() and not output.grad[..., 32:].any()
+    assert all(parameter.grad is None for parameter in adversary.parameters())
+
+
+def test_features_match_where_pictures_do(pairs: PairSet, tmp_path: Path) -> None:
+    run = Run.of([pairs], tmp_path, tiny(pairs, matching_weight=1.0, discriminator_scales=3))
+    adversary, known = Adversary(run.config), torch.ones(2, 32, 32, dtype=torch.bool)
+    source, one, other = batch_of(run)["source"], torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    same, near, far = (
+        adversary.verdict(source, one, picture, known).matching for picture in (one, one.lerp(other, 0.1), other)
+    )
+    assert 0 == same < near < far
+
+
+def test_each_discriminator_sees_twice_as_far(pairs: PairSet, tmp_path: Path) -> None:
+    run = Run.of([pairs], tmp_path, tiny(pairs, discriminator_scales=2))
+    adversary, known = Adversary(run.config), torch.ones(1, 32, 32, dtype=torch.bool)
+    source, picture = torch.rand(2, 1, 3, 32, 32)
+    pair = torch.cat((source, picture), dim=1)
+    halved = F.avg_pool2d(pair, 3, 2, 1, count_include_pad=False)
+    fine, coarse = adversary.scales
+    expected = [losses.adversarial_loss(network(x), True, "bce") for network, x in ((fine, pair), (coarse, halved))]
+    found = adversary.verdict(source, picture, picture, known).adversarial
+    assert torch.allclose(found, torch.stack(expected).mean())
+
+
+def moved(learner: Learner, batch: dict[str, torch.Tensor], pace: Pace) -> set[str]:
+    """The parameters that a step changes."""
+    before = {name: tensor.clone() for name, tensor in learner.tensors().items()}
+    learner.step(batch, pace, 0)
+    owners = (("generator", learner.generator), ("discriminator", learner.adversary))
+    names = {name for owner, network in owners if network for name, _ in network.named_parameters(prefix=owner)}
+    return {name for name in names if not torch.equal(learner.tensors()[name], before[name])}
+
+
+def test_encoder_and_adversary_wait_for_their_epochs(pairs: PairSet, tmp_path: Path) -> None:
+    run = Run.of([pairs], tmp_path, resnet(pairs, freeze_encoder=1, warm_up=2, epochs=4))
+    learner, batch = Learner(run.config, run.palette, torch.device("cpu")), batch_of(run)
+    for epoch, (encoder, adversary) in enumerate([(False, False), (True, False), (True, True)]):
+        found = moved(learner, batch, _pace(run, _Course(step=epoch * run.steps_per_epoch, epoch=epoch)))
+        assert any(".encoder." in name for name in found) == encoder
+        assert any(name.startswith("discriminator.") for name in found) == adversary
+        assert any(".decoder." in name for name in found)
+
+
+def test_no_gradient_is_longer_than_allowed(pairs: PairSet, tmp_path: Path) -> None:
+    run = Run.of([pairs], tmp_path, tiny(pairs))
+    for clip in (0.0, 1e-3):
+        learner = Learner(replace(run.config, clip=clip), run.palette, torch.device("cpu"))
+        learner.step(batch_of(run), Pace(), 0)
+        assert learner.adversary is not None
+        for network in (learner.generator, learner.adversary):
+            length = torch.stack([p.grad.norm() for p in network.parameters() if p.grad is not None]).norm()
+            assert (length <= 1.001e-3) == bool(clip)
+
+
+def test_a_perceptual_loss_needs_its_network(pairs: PairSet, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="perceptual_weights"):
+        tiny(pairs, perceptual_weight=1.0)
+    weights = lpips_file(tmp_path / "lpips.safetensors")
+    run = Run.of([pairs], tmp_path, tiny(pairs, crop=64, perceptual_weight=1.0, perceptual_weights=weights))
+    learner = Learner(run.config, run.palette, torch.device("cpu"))
+    assert learner.step(batch_of(run), Pace(), 0)["perceptual"] > 0
+    assert not any("lpips" in name or "perceptual" in name for name in learner.tensors())
 
 
 def test_the_rate_is_constant_and_then_falls_to_zero() -> None:
@@ -226,14 +341,10 @@ def test_the_rate_is_constant_and_then_falls_to_zero() -> None:
 
 
 def test_the_encoder_may_learn_at_a_rate_of_its_own(pairs: PairSet, tmp_path: Path) -> None:
-    generator = GeneratorSpec(
-        body="encoder", encoder="resnet18", depth=2, decoder_channels=(8, 8), out_channels=3, head="palette",
-        norm="frozen", padding="replicate", upsampling="resize",
-    )  # fmt: skip
-    run = Run.of([pairs], tmp_path, tiny(pairs, generator=generator, encoder_rate=0.0, adversary="none"))
+    run = Run.of([pairs], tmp_path, resnet(pairs, encoder_rate=0.0, adversary="none"))
     learner = Learner(run.config, run.palette, torch.device("cpu"))
     before = {name: tensor.clone() for name, tensor in learner.generator.named_parameters()}
-    learner.step({name: tensor[None] for name, tensor in run.training[0].items()}, 1.0, 0)
+    learner.step({name: tensor[None] for name, tensor in run.training[0].items()}, Pace(), 0)
     moved = {name for name, tensor in learner.generator.named_parameters() if not torch.equal(tensor, before[name])}
     assert moved and not any(".encoder." in name for name in moved)
 
