@@ -72,14 +72,21 @@ class PairedTiles(Dataset[Item]):
         return item
 
 
-class ValidationTiles(Dataset[Item]):
-    """Crops of the held-out pairs at their own scale, unchanged, `validation_crops` at most, evenly spread."""
+class StillTiles(Dataset[Item]):
+    """Crops of the held-out pairs, or of others, at their own scale and unchanged: `validation_crops` at most, spread
+    evenly.
+    """
 
     def __init__(
-        self, sets: Sequence[PairSet], config: TrainingConfig, source: Scaling, target: Scaling | None
+        self,
+        sets: Sequence[PairSet],
+        config: TrainingConfig,
+        source: Scaling,
+        target: Scaling | None,
+        part: Literal["train", "validation"] = "validation",
     ) -> None:
         self._config, self._source, self._target = config, source, target
-        places = [(s, pair, window) for s in sets for pair in s.validation for window in _cut(pair, config.crop)]
+        places = [(s, pair, window) for s in sets for pair in getattr(s, part) for window in _cut(pair, config.crop)]
         spread = np.linspace(0, len(places), min(config.validation_crops, len(places)), endpoint=False)
         self._places = [places[int(i)] for i in spread]
         self._pictures = Pictures(config.cache_bytes, _pixel_bytes(sets[0]))

@@ -91,3 +91,19 @@ class TileSetWarning(GeoPix2PixWarning):
 
 class TrainingWarning(GeoPix2PixWarning):
     """Training goes on, but something about its data or its course is doubtful."""
+
+
+class MisalignmentWarning(TrainingWarning):
+    """Targets lie beside their sources: build the pairs again, shifted."""
+
+
+class DiscriminatorWarning(TrainingWarning):
+    """The discriminator has won: give it less, or do without it."""
+
+
+class CollapseWarning(TrainingWarning):
+    """The generator paints nearly everything alike: learn more slowly, or by other weights."""
+
+
+class OverfittingWarning(TrainingWarning):
+    """The validation score falls for long: stop, or give more variety."""

@@ -1,5 +1,7 @@
 """How good a picture of classes is. Everything follows from one confusion matrix, rows true, columns predicted."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -46,3 +48,18 @@ def palette_accuracy(predicted: Tensor, allowed: Tensor, classes: int) -> float:
     informative = members.any(dim=1) & ~members.all(dim=1)
     hits = members.gather(1, predicted.unsqueeze(1)).squeeze(1) & informative
     return float(hits.sum() / informative.sum())
+
+
+def class_variety(matrix: Tensor) -> float:
+    """How much predicted pixels vary beside true ones: 0 if all are of one class; NaN where the truth does not vary.
+
+    Of each side it is the share of pixels that are not of the most frequent class.
+    """
+    true, predicted = (1 - matrix.sum(dim=d).max().double() / matrix.sum() for d in (1, 0))
+    return float(predicted / true) if true > 0 else math.nan
+
+
+def value_variety(predicted: Tensor, target: Tensor, known: Tensor) -> float:
+    """The same for pictures (n, bands, rows, cols), by the deviation of their values where they are `known`."""
+    true, found = (picture.movedim(1, -1)[known].double().std(dim=0).mean() for picture in (target, predicted))
+    return float(found / true) if true > 0 else math.nan

@@ -10,7 +10,7 @@ import filelock
 from torch.utils.data import DataLoader
 
 from geopix2pix.configuration import WITHOUT_EFFECT, TrainingConfig
-from geopix2pix.dataset import Item, PairedTiles, ValidationTiles, scaling_of
+from geopix2pix.dataset import Item, PairedTiles, StillTiles, scaling_of
 from geopix2pix.errors import ConfigError, GeoPix2PixError, OutputError, PairsError
 from geopix2pix.normalize import Scaling
 from geopix2pix.pair import PairSet, check_mixable
@@ -30,7 +30,7 @@ class Run:
     target: Scaling | None
     """Of the raster head."""
     training: PairedTiles
-    validation: ValidationTiles
+    validation: StillTiles
 
     @classmethod
     def of(cls, sets: Sequence[PairSet], output: Path, config: TrainingConfig) -> "Run":
@@ -62,7 +62,7 @@ class Run:
             source=source,
             target=target,
             training=PairedTiles(sets, config, source, target),
-            validation=ValidationTiles(sets, config, source, target),
+            validation=StillTiles(sets, config, source, target),
         )
 
     @property

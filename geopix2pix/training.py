@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from geopix2pix import checkpoint, device, networks
+from geopix2pix import alarms, checkpoint, device, networks
 from geopix2pix.configuration import TrainingConfig
 from geopix2pix.dataset import Item
 from geopix2pix.errors import (
@@ -30,7 +31,7 @@ from geopix2pix.outcome import check_describable, write_trained
 from geopix2pix.pair import PairSet
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.run import Run, held
-from geopix2pix.validation import scores, write_samples
+from geopix2pix.validation import offsets, scores, write_samples
 
 FIRST_CALIBRATION = 16  # batches for the statistics of frozen norms, before the first step
 LAST_CALIBRATION = 64  # batches for the statistics of batch norms, for the finished model
@@ -116,6 +117,8 @@ def _begin(run: Run, learner: Learner, overwrite: bool, progress: Progress) -> _
         _save(run, learner, course)  # before anything else is written, so that the folder is known for a run's
     (run.output / "config.json").write_text(json.dumps(run.describe(), indent=1) + "\n", encoding="utf-8")
     _truncate_log(run, course)
+    if course.step == 0:
+        _warn(run, course, alarms.misaligned(list(offsets(run, progress))))
     return course
 
 
@@ -214,6 +217,7 @@ def _finish_epoch(run: Run, learner: Learner, course: _Course, progress: Progres
             course.best = score
             checkpoint.write(_best(run), networks.weights(learner.model), {"epoch": epoch, "score": course.best})
     course.epoch = epoch
+    _warn(run, course, alarms.raised(_logged(run), run.config.adversary))
     _save(run, learner, course)
     progress(Event("validate", epoch, run.config.epochs, "epochs", figures))
 
@@ -251,6 +255,20 @@ def _log(run: Run, line: Mapping[str, object]) -> None:
         log.write(json.dumps(line) + "\n")
 
 
+def _logged(run: Run) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.output / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def _warn(run: Run, course: _Course, found: Iterable[TrainingWarning]) -> None:
+    """Warn of what was not warned of before in this run, and log it."""
+    log = run.output / "log.jsonl"
+    known = {entry["alarm"] for entry in _logged(run) if "alarm" in entry} if log.exists() else set()
+    for alarm in found:
+        if (kind := type(alarm).__name__) not in known:
+            _log(run, {"step": course.step, "epoch": course.epoch, "alarm": kind, "message": str(alarm)})
+            warnings.warn(alarm, stacklevel=4)
+
+
 def _truncate_log(run: Run, course: _Course) -> None:
     """Drop what was logged after the moment from which the run goes on."""
     log = run.output / "log.jsonl"
@@ -261,6 +279,7 @@ def _truncate_log(run: Run, course: _Course) -> None:
 def _was_before(line: str, course: _Course) -> bool:
     try:
         entry = json.loads(line)
-        return bool(entry["epoch"] <= course.epoch if "validation" in entry else entry["step"] <= course.step)
+        of_an_epoch = "validation" in entry or "alarm" in entry
+        return bool(entry["epoch"] <= course.epoch if of_an_epoch else entry["step"] <= course.step)
     except (ValueError, KeyError, TypeError):  # a line that was being written when the run was killed, or not ours
         return False

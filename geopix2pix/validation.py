@@ -1,6 +1,7 @@
 """How good a model is while it is trained: scores on the held-out pairs, and a picture for the eye."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,16 @@ from PIL import Image  # not a raster of ours, and the torch half opens none; Pi
 from torch import Tensor
 
 from geopix2pix import losses, metrics
-from geopix2pix.dataset import Item
+from geopix2pix.dataset import Item, StillTiles
 from geopix2pix.learner import Learner
 from geopix2pix.palette import Palette
 from geopix2pix.progress import Event, Progress, silent
+from geopix2pix.registration import Offset, offset
 from geopix2pix.run import Run
 
 SAMPLES = 4  # crops in a picture
 UNNAMED_GRAY = 128
+REGISTERED = 32  # pairs whose offset is measured: half a second, and plenty for one that all have in common
 
 
 @torch.no_grad()
@@ -35,8 +38,10 @@ def scores(run: Run, learner: Learner, progress: Progress = silent) -> dict[str,
         return {}
     if run.palette is None:
         target, known = (torch.cat([batch[name] for batch in batches]) for name in ("target", "known"))
-        l1 = losses.l1_loss(torch.cat(outputs), target, known).item()
-        return {"l1": l1, "score": -l1}
+        predicted = torch.cat(outputs)
+        l1 = losses.l1_loss(predicted, target, known).item()
+        figures = {"l1": l1, "score": -l1, "variety": metrics.value_variety(predicted, target, known)}
+        return {name: value for name, value in figures.items() if math.isfinite(value)}
     classes, allowed = len(run.palette.classes), torch.cat([batch["allowed"] for batch in batches])
     predicted = torch.cat([output.argmax(dim=1) for output in outputs])
     matrix = metrics.confusion(predicted, metrics.named_class(allowed, classes), classes)
@@ -44,9 +49,21 @@ def scores(run: Run, learner: Learner, progress: Progress = silent) -> dict[str,
     # Where the pairs name only some classes, the overlap would reward painting these everywhere.
     complete = all(s.palette and set(s.palette.knows) == set(s.palette.names) for s in run.sets if s.validation)
     figures = {"accuracy": accuracy, "mean_iou": iou, "score": iou if complete else accuracy}
+    figures["variety"] = metrics.class_variety(matrix)
     for entry, value in zip(run.palette.classes, metrics.class_iou(matrix).tolist(), strict=True):
         figures[f"iou_{entry.name}"] = value
     return {name: value for name, value in figures.items() if math.isfinite(value)}  # no class may occur
+
+
+def offsets(run: Run, progress: Progress = silent) -> Iterator[Offset]:
+    """How far the targets of some training pairs lie beside their sources."""
+    still = StillTiles(run.sets, run.config, run.source, run.target, part="train")
+    for number in range(min(len(still), REGISTERED)):
+        item = still[number]
+        target = item["allowed"][None] if "allowed" in item else item["target"]
+        known = item["known"] if "known" in item else item["allowed"] != item["allowed"].max()
+        yield offset(item["source"].numpy(), target.numpy(), known.numpy())
+        progress(Event("compare", number + 1, min(len(still), REGISTERED), "pairs"))
 
 
 @torch.no_grad()

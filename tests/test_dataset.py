@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from geopix2pix.architecture import GeneratorSpec
 from geopix2pix.augmentation import _between, random_window, relit, turned
 from geopix2pix.configuration import TrainingConfig, configure
-from geopix2pix.dataset import PairedTiles, Pictures, ValidationTiles, _turn, scaling_of, sets_of
+from geopix2pix.dataset import PairedTiles, Pictures, StillTiles, _turn, scaling_of, sets_of
 from geopix2pix.errors import ConfigError, PairsError, SceneWarning
 from geopix2pix.grid import Window
 from geopix2pix.normalize import Scaling
@@ -493,7 +493,7 @@ def test_validation_crops_never_change_and_never_overlap(tmp_path: Path) -> None
     make_pairs(tmp_path / "validation", 3, palette=False)
     sets = [open_pairs(tmp_path)]
     options = config("raster", jitter=1.0, scale=(0.5, 2.0), validation_crops=100)
-    one, other = (ValidationTiles(sets, options, FULL, FULL) for _ in range(2))
+    one, other = (StillTiles(sets, options, FULL, FULL) for _ in range(2))
     assert len(one) == 3 * (80 // 32) * (100 // 32)
     seen = set()
     for n in range(len(one)):
@@ -501,7 +501,7 @@ def test_validation_crops_never_change_and_never_overlap(tmp_path: Path) -> None
         assert torch.equal(item["source"], other[n]["source"]) and torch.equal(item["source"], item["target"])
         seen |= {tuple(pixel) for pixel in item["source"].flatten(1).T.tolist()}
     assert len(seen) == len(one) * 32 * 32
-    few = ValidationTiles(sets, config("raster", validation_crops=3), FULL, FULL)
+    few = StillTiles(sets, config("raster", validation_crops=3), FULL, FULL)
     assert sorted(float(few[n]["source"][2, 0, 0]) for n in range(3)) == pytest.approx(
         [2 * 40 * i / 255 - 1 for i in range(3)]
     )

@@ -65,7 +65,7 @@ LAYERS = {
     ),
     "interchange": Layer("importing exporting", "values pixels rasters tilesets data", "numpy rasterio"),
     "training": Layer(
-        "adversary learner run validation outcome training",
+        "adversary alarms learner run validation outcome training",
         "values pixels rasters networks measures model data",
         "numpy torch filelock PIL",
     ),

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,19 @@ from torchmetrics.functional.image.lpips import _LPIPS
 
 from cli.main import main
 from cli.report import Report
-from geopix2pix import __version__, checkpoint, losses
+from geopix2pix import __version__, alarms, checkpoint, losses
 from geopix2pix.adversary import Adversary
 from geopix2pix.architecture import DiscriminatorSpec, GeneratorSpec
 from geopix2pix.configuration import PRESETS, TrainingConfig, configure
 from geopix2pix.errors import (
     Cancelled,
     CheckpointError,
+    CollapseWarning,
     ConfigError,
+    DiscriminatorWarning,
+    MisalignmentWarning,
     OutputError,
+    OverfittingWarning,
     PairsError,
     TrainingError,
     TrainingWarning,
@@ -47,6 +52,7 @@ from geopix2pix.pairs import open_pairs
 from geopix2pix.progress import Event
 from geopix2pix.run import Run
 from geopix2pix.training import _Course, _pace, _rate, train
+from geopix2pix.validation import scores
 
 COLORS = np.array([[0, 200, 0], [200, 0, 0], [0, 0, 200]], dtype=np.uint8)
 PALETTE = {
@@ -347,6 +353,95 @@ def test_the_encoder_may_learn_at_a_rate_of_its_own(pairs: PairSet, tmp_path: Pa
     learner.step({name: tensor[None] for name, tensor in run.training[0].items()}, Pace(), 0)
     moved = {name for name, tensor in learner.generator.named_parameters() if not torch.equal(tensor, before[name])}
     assert moved and not any(".encoder." in name for name in moved)
+
+
+# --- alarms
+
+
+def shifted_pairs(folder: Path, pixels: int) -> PairSet:
+    """Fields with straight borders, and a map of them that lies some columns to the right."""
+    rng = np.random.default_rng(1)
+    for number in range(6):
+        classes = np.zeros((160, 160), dtype=int)
+        for _ in range(40):
+            row, col, height, width = rng.integers([0, 0, 8, 8], [150, 150, 40, 40])
+            classes[row : row + height, col : col + width] = rng.integers(0, 3)
+        seen = np.array([[90, 130, 60], [150, 140, 150], [30, 50, 80]])[classes] + rng.normal(0, 5, (160, 160, 3))
+        target = COLORS[np.roll(classes, pixels, axis=1)]
+        for side, picture in (("source", seen.clip(0, 255).astype(np.uint8)), ("target", target)):
+            (folder / side).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(folder / side / f"{number}.png")
+    (folder / "palette.json").write_text(json.dumps(PALETTE))
+    return open_pairs(folder, validation=0.34)
+
+
+@pytest.mark.parametrize("pixels", [0, 4])
+def test_pairs_that_lie_beside_each_other_are_told(tmp_path: Path, pixels: int) -> None:
+    pairs = shifted_pairs(tmp_path / "fields", pixels)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        train(pairs, tmp_path / "run", tiny(pairs, crop=128, epochs=1))
+    found = [str(w.message) for w in told if issubclass(w.category, MisalignmentWarning)]
+    assert len(found) == (pixels != 0)
+    assert not pixels or 3.8 < float(found[0].split("lie ")[1].split()[0]) < 4.2
+
+
+def test_a_discriminator_that_has_won_is_told_once(pairs: PairSet, tmp_path: Path) -> None:
+    """A generator that learns nothing paints what is easily told from a map."""
+    options = {"epochs": 3, "images_per_epoch": 160, "adversarial_weight": 0.0, "l1_weight": 0.0, "class_weight": 0.0}
+    config = tiny(pairs, discriminator=DiscriminatorSpec(width=16, layers=2), **options)
+    with pytest.warns(DiscriminatorWarning, match="--adversary") as told:
+        train(pairs, tmp_path / "run", config)
+    assert sum(w.category is DiscriminatorWarning for w in told) == 1
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["alarm"] for line in lines if "alarm" in line].count("DiscriminatorWarning") == 1
+
+
+def test_a_generator_that_paints_all_alike_is_told(pairs: PairSet, tmp_path: Path) -> None:
+    """As it does before it has learned anything."""
+    with pytest.warns(CollapseWarning, match="learning rate"):
+        train(pairs, tmp_path / "run", raster(pairs, adversary="none", learning_rate=1e-9, epochs=1))
+
+
+@pytest.mark.parametrize("make", [tiny, raster], ids=["palette", "raster"])
+def test_the_variety_of_one_value_is_none(pairs: PairSet, tmp_path: Path, make: Callable[..., TrainingConfig]) -> None:
+    run = Run.of([pairs], tmp_path, make(pairs))
+    learner = Learner(run.config, run.palette, torch.device("cpu"))
+    *_, last = learner.generator.parameters()
+    for parameter in learner.generator.parameters():
+        parameter.data.mul_(0)
+    last.data.add_(torch.rand(last.shape))
+    figures = scores(run, learner)
+    assert figures["variety"] == pytest.approx(0, abs=1e-6)
+    (alarm,) = alarms.raised([{"epoch": 1, "validation": figures}], "bce")
+    assert type(alarm) is CollapseWarning
+
+
+def test_a_model_that_learns_raises_no_alarm(pairs: PairSet, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrainingWarning)
+        train(pairs, tmp_path / "run", tiny(pairs, epochs=2, images_per_epoch=160, adversarial_weight=0.1))
+
+
+def epochs_of(history: Iterable[float]) -> list[dict[str, Any]]:
+    return [{"epoch": i, "validation": {"score": s, "variety": 1.0}} for i, s in enumerate(history, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ([0.5] * 12, False),
+        ([0.3, 0.4, 0.5, 0.52, 0.51, 0.53, 0.52, 0.53, 0.52], False),
+        ([0.5, 0.5, 0.5, 0.4, 0.5, 0.45, 0.5, 0.5, 0.5], False),
+        ([0.2, 0.6, 0.59, 0.58, 0.56, 0.57, 0.55, 0.54, 0.55, 0.5], True),
+        ([-0.2, -0.21, -0.22, -0.23, -0.24, -0.25, -0.26, -0.27, -0.28], True),
+        ([0.6, 0.5, 0.4, 0.3], False),
+    ],
+)
+def test_a_score_that_falls_for_long_is_told(history: list[float], expected: bool) -> None:
+    found = list(alarms.raised(epochs_of(history), "bce"))
+    assert [type(alarm) for alarm in found] == [OverfittingWarning] * expected
+    assert not expected or f"epoch {history.index(max(history)) + 1}," in str(found[0])
 
 
 # --- the run folder
