@@ -87,7 +87,8 @@ def _lines(summary: "Summary") -> list[str]:
 
 
 def _facts(summary: "Summary") -> dict[str, str]:
-    from geopix2pix.inspection.findings import area, direction, many, percent
+    from geopix2pix.inspection.findings import direction
+    from geopix2pix.pages.phrases import area, many, percent
 
     whole, offsets, common = summary.whole, summary.offsets, summary.offsets.common
     sides = " x ".join(dict.fromkeys(f"{side:.3g}" for side in summary.resolution or ()))
@@ -116,7 +117,7 @@ def _facts(summary: "Summary") -> dict[str, str]:
 
 
 def _splits(summary: "Summary") -> list[list[str]]:
-    from geopix2pix.inspection.findings import area, percent
+    from geopix2pix.pages.phrases import area, percent
 
     classes = list(summary.whole.shares)
     rows = [["split", "tiles", "known", "ground", *classes]]

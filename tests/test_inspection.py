@@ -29,12 +29,13 @@ from geopix2pix import labels
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
 from geopix2pix.inspection.contactsheet import HEAD, MARGIN, SIDE, chosen, contact_sheet, doubtful
-from geopix2pix.inspection.findings import caption, doubts, findings, percent
+from geopix2pix.inspection.findings import caption, doubts, findings
 from geopix2pix.inspection.footprintmap import NONE, SHARES, footprint_map, map_figure, marks
-from geopix2pix.inspection.markup import Markup, element
 from geopix2pix.inspection.page import html_page
 from geopix2pix.inspection.summary import OFFSET_EDGES, inspect, kinds
 from geopix2pix.inspection.thumbnail import CHECK_LEVELS, label_colors, shown_bands, thumbnails
+from geopix2pix.pages.markup import Markup, element
+from geopix2pix.pages.phrases import percent
 from geopix2pix.palette import Palette
 from geopix2pix.registration import Offset
 from geopix2pix.tilesets.tileindex import Tile

@@ -48,7 +48,8 @@ LAYERS = {
         "values pixels ogr rasters areas webtiles cartography",
         "numpy rasterio affine filelock shapely pyogrio",
     ),
-    "inspection": Layer("inspection.*", "values pixels rasters tilesets", "numpy rasterio shapely PIL"),
+    "pages": Layer("pages.*", "values", "PIL"),
+    "inspection": Layer("inspection.*", "values pixels rasters tilesets pages", "numpy rasterio shapely PIL"),
     "networks": Layer(
         "device norms padding unet encoder_unet patchgan networks independence losses metrics checkpoint",
         "values",

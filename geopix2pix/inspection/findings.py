@@ -3,6 +3,7 @@
 import math
 
 from geopix2pix.inspection.summary import Summary, length
+from geopix2pix.pages.phrases import many, percent
 from geopix2pix.registration import Offset
 from geopix2pix.tilesets.splits import shifted
 from geopix2pix.tilesets.tileindex import Tile
@@ -61,21 +62,3 @@ def direction(offset: Offset) -> str:
     """An offset as people say it: "1.2 pixels right, 0.3 below"."""
     across, down = "right" if offset.cols >= 0 else "left", "below" if offset.rows >= 0 else "above"
     return f"{abs(offset.cols):.1f} pixels {across}, {abs(offset.rows):.1f} {down}"
-
-
-def many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def percent(share: float) -> str:
-    """A share as people read it: what is not nothing is not shown as 0 %, nor what is not all as 100 %."""
-    if 0 < share < 0.001:
-        return "< 0.1 %"
-    if 0.999 < share < 1:
-        return "> 99.9 %"
-    return f"{100 * share:.{1 if 0 < share < 0.1 or 0.99 < share < 1 else 0}f} %"
-
-
-def area(square_metres: float) -> str:
-    """An area as people read it."""
-    return f"{square_metres / 1e6:,.3g} km²" if square_metres >= 1e4 else f"{square_metres:,.0f} m²"

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from geopix2pix.inspection.charts import hexadecimal, swatch
 from geopix2pix.inspection.findings import caption
-from geopix2pix.inspection.markup import Markup, element, joined
 from geopix2pix.inspection.summary import OFFSET_EDGES, length
+from geopix2pix.pages.charts import hexadecimal, swatch
+from geopix2pix.pages.markup import Markup, element, joined
 from geopix2pix.palette import Palette
 from geopix2pix.tilesets.tileindex import Split, Tile
 from geopix2pix.tilesets.tileset import TileSet

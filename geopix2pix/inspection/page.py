@@ -1,27 +1,22 @@
 """One page of HTML on a tile set, to be opened in any browser without a network, and to be sent as it is."""
 
-import base64
-import hashlib
-import io
 import json
 from collections.abc import Sequence
 from importlib.resources import files
-from string import Template
 
-from PIL import Image
-
-from geopix2pix.inspection.charts import swatch
-from geopix2pix.inspection.findings import area, caption, direction, doubts, findings, many, percent
+from geopix2pix.inspection.findings import caption, direction, doubts, findings
 from geopix2pix.inspection.footprintmap import map_figure, patterns, split_swatch
-from geopix2pix.inspection.markup import Markup, element, joined, table
 from geopix2pix.inspection.pagecharts import coverage_section, offsets_section, splits_section
 from geopix2pix.inspection.summary import Summary, inspect, max_offset
 from geopix2pix.inspection.thumbnail import legend, thumbnails
+from geopix2pix.pages.charts import swatch
+from geopix2pix.pages.document import document, masthead, picture, sections
+from geopix2pix.pages.markup import Markup, element, joined, table
+from geopix2pix.pages.phrases import area, many, percent
 from geopix2pix.tilesets.tileindex import Tile
 from geopix2pix.tilesets.tileset import PERCENTS, TileSet
 
 PIXELS = 256  # of a picture's side: twice what a telephone shows it in
-JPEG_QUALITY = 85
 MAX_ROWS = 200  # of a table; the index has all tiles
 TIMES = " \N{MULTIPLICATION SIGN} "
 SWATCH_CELL = 4.0  # of twelve units of a swatch
@@ -30,15 +25,12 @@ SWATCH_CELL = 4.0  # of twelve units of a swatch
 def html_page(tileset: TileSet, odd: Sequence[Tile], others: Sequence[Tile]) -> bytes:
     """The page on a tile set; it shows the pairs of the `odd` tiles apart from those of the `others`.
 
-    It is complete in itself and asks for nothing: its policy forbids browsers to fetch anything, and to obey any
-    style or script but its own.
-
     Raises:
         RasterError: a file of a tile that is shown cannot be read.
     """
     summary = inspect(tileset)
     figure, rules = map_figure(tileset)
-    sections = {
+    parts = {
         "Worth knowing": _findings(summary),
         "Map": figure,
         "Splits and classes": splits_section(summary, tileset.about.palette),
@@ -50,27 +42,13 @@ def html_page(tileset: TileSet, odd: Sequence[Tile], others: Sequence[Tile]) -> 
         "How it was made": _made(tileset),
     }
     hidden = element("svg", patterns("fill", SWATCH_CELL), width=0, height=0, class_="hidden", aria_hidden="true")
-    parts = (element("section", element("h2", title), element("div", part)) for title, part in sections.items())
-    style, script = _template("css") + rules, _template("js")
-    page = Template(_template("html")).substitute(
-        title=element("title", f"{summary.name} · tile set"),
-        style=style,
-        style_hash=_hash(style),
-        script=script,
-        script_hash=_hash(script),
-        body=joined([hidden, _header(summary), element("main", *parts), _footer(summary)]),
-    )
-    return page.encode(errors="replace")  # names of files need not be text
+    body = [hidden, _header(summary), sections(parts), _footer(summary)]
+    return document(f"{summary.name} · tile set", body, style=_template("css") + rules, script=_template("js"))
 
 
 def _template(kind: str) -> str:
     templates = files("geopix2pix.inspection").joinpath("templates")
     return templates.joinpath(f"inspection.{kind}").read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """How a policy names a style or script that it allows."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _header(summary: Summary) -> Markup:
@@ -89,16 +67,7 @@ def _header(summary: Summary) -> Markup:
     if offsets.median is not None:
         known = f"known in {offsets.confident:,} of {many(offsets.measured, 'tile')}"
         figures.append(("Median offset", f"{offsets.median:.1f} px", known))
-    key = (
-        element("div", element("dt", name), element("dd", figure, element("small", of))) for name, figure, of in figures
-    )
-    return element(
-        "header",
-        element("p", "Tile set", class_="eyebrow"),
-        element("h1", summary.name),
-        element("p", summary.crs or "Pictures that lie nowhere", class_="lead"),
-        element("dl", *key, class_="key"),
-    )
+    return masthead("Tile set", summary.name, summary.crs or "Pictures that lie nowhere", figures)
 
 
 def _findings(summary: Summary) -> Markup:
@@ -130,30 +99,10 @@ def _pairs(tileset: TileSet, odd: Sequence[Tile], others: Sequence[Tile]) -> Mar
 
 def _pair(tileset: TileSet, tile: Tile) -> Markup:
     pictures = (
-        element(
-            "img",
-            src=_data(thumbnail.image),
-            alt=f"{thumbnail.side} of {tile.name}",
-            width=thumbnail.image.width,
-            height=thumbnail.image.height,
-            loading="lazy",
-        )
-        for thumbnail in thumbnails(tileset, tile, PIXELS)
+        picture(thumbnail.image, f"{thumbnail.side} of {tile.name}") for thumbnail in thumbnails(tileset, tile, PIXELS)
     )
     text = element("figcaption", element("b", tile.name), caption(tile))
     return element("figure", element("div", *pictures, class_="pictures"), text)
-
-
-def _data(image: Image.Image) -> str:
-    """A picture as an address that holds it: exact if it has few colours, as a JPEG otherwise."""
-    with io.BytesIO() as file:
-        if image.getcolors(256):
-            kind = "png"
-            image.convert("P", palette=Image.Palette.ADAPTIVE).save(file, "PNG")
-        else:
-            kind = "jpeg"
-            image.save(file, "JPEG", quality=JPEG_QUALITY)
-        return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _doubtful(tileset: TileSet) -> Markup:

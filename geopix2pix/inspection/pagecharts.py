@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from geopix2pix.inspection.charts import histogram, plane, stacked_bar, swatch
-from geopix2pix.inspection.findings import area, direction, many, percent
+from geopix2pix.inspection.findings import direction
 from geopix2pix.inspection.footprintmap import split_swatch
-from geopix2pix.inspection.markup import Markup, element, joined, table
 from geopix2pix.inspection.summary import OFFSET_EDGES, Summary, length
+from geopix2pix.pages.charts import histogram, plane, stacked_bar, swatch
+from geopix2pix.pages.markup import Markup, element, joined, table
+from geopix2pix.pages.phrases import area, many, percent
 from geopix2pix.palette import Palette
 from geopix2pix.tilesets.tileindex import Split, Tile
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from geopix2pix.inspection.findings import percent
-from geopix2pix.inspection.markup import Markup, element
+from geopix2pix.pages.markup import Markup, element
+from geopix2pix.pages.phrases import percent
 from geopix2pix.palette import RGB
 
 WIDTH, HEIGHT = 360, 190  # of a histogram, units that are pixels on a telephone

@@ -1,0 +1,1 @@
+"""Pages of HTML that are one file each and ask nothing of a network."""
