@@ -127,7 +127,7 @@ def _item(folder: Path, scene: Described, title: str, manifest: Manifest, digest
         "stac_extensions": EXTENSIONS,
         "id": scene.name,
         "collection": title,
-        **_where(grid, size),
+        **whereabouts(grid, size),
         "properties": {
             **_time(scene.item),
             **_projection(grid, size),
@@ -203,7 +203,7 @@ def _projection(grid: GeoGrid | None, size: Window) -> dict[str, Any]:
     return fields
 
 
-def _where(grid: GeoGrid | None, size: Window) -> dict[str, Any]:
+def whereabouts(grid: GeoGrid | None, size: Window) -> dict[str, Any]:
     """Geometry and bounding box in degrees; no geometry where the place is not known."""
     if grid is None:
         return {"geometry": None}
@@ -216,10 +216,15 @@ def _where(grid: GeoGrid | None, size: Window) -> dict[str, Any]:
         return {"geometry": None}
     if not np.isfinite([lons, lats]).all():
         return {"geometry": None}
-    lons -= 360 * np.floor((lons - lons[0]) / 360 + 0.5)  # in one piece, whatever lies between
+    lons = np.unwrap(lons, period=360)  # in one piece, whatever lies between
     lons += 360 * (lons.min() < -180)
     area = shapely.Polygon(np.round(np.column_stack([lons, lats]), 9))
     west, south, east, north = area.bounds
+    if not area.is_valid or east - west >= 360:  # round a pole, or round the earth
+        west, east = -180.0, 180.0
+        if not area.is_valid:
+            south, north = (south, 90.0) if south + north > 0 else (-90.0, north)
+        area = shapely.box(west, south, east, north)
     if east > 180:
         halves = [shapely.clip_by_rect(area, low, -90, low + 360, 90) for low in (-180, 180)]
         halves[1] = shapely.transform(halves[1], lambda points: points - [360, 0])

@@ -1,5 +1,6 @@
 """Mosaics of rasters in GDAL's VRT format: one file of names and places, through which many show as one."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from geopix2pix.ground import name
 from geopix2pix.output import write_bytes
 
 MAX_SIDE = 2**31 - 1  # pixels that GDAL counts along an axis
+MAX_CODE = 40  # letters of the name of a reference system, which a file may make up
 SNAP = 0.01
 """Pixels by which a raster may miss the grid of the mosaic and still lie on it: degrees in GeoTIFFs are rounded."""
 
@@ -72,7 +74,8 @@ def write_mosaics(target: Path, files: Sequence[Path]) -> Mosaics:
             groups.setdefault(sheet.kind, []).append(sheet)
     paths: list[Path] = []
     for sheets in groups.values():
-        code = "" if len(groups) == 1 else "-" + name(sheets[0].crs).replace(":", "-").replace(" ", "-").lower()
+        plain = re.sub("[^a-z0-9]+", "-", name(sheets[0].crs).lower()).strip("-")[:MAX_CODE]
+        code = "" if len(groups) == 1 else f"-{plain}"
         path = target.with_stem(target.stem + code)
         if path in paths:  # other bands in the same reference system
             path = target.with_stem(f"{target.stem}{code}-{len(paths) + 1}")

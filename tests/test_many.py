@@ -9,12 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from click.testing import CliRunner, Result
+from rasterio.crs import CRS
 
 from cli.main import main
 from geopix2pix import translate, translate_many
+from geopix2pix.catalog import whereabouts
 from geopix2pix.errors import Cancelled, ConfigError, GeoPix2PixError, ModelFileError, OutputError
+from geopix2pix.geogrid import GeoGrid
+from geopix2pix.grid import Window
 from geopix2pix.ledger import Summary
 from geopix2pix.progress import Event
 from geopix2pix.shard import Shard
@@ -305,6 +310,16 @@ def test_each_reference_system_has_a_mosaic_and_what_has_no_place_is_told(tiny_m
     assert "2-0.tif" in note and "rotated" in note
 
 
+def test_a_reference_system_cannot_choose_where_a_mosaic_goes(tiny_model: Path, tmp_path: Path) -> None:
+    evil = CRS.from_epsg(32633).to_wkt().replace("WGS 84 / UTM zone 33N", "../../" + "x" * 300)
+    evil = evil.replace(',AUTHORITY["EPSG","32633"]]', "]").replace("500000", "500001")
+    tile(tmp_path / "scenes", 0, 0)
+    tile(tmp_path / "scenes", 1, 0, crs=CRS.from_wkt(evil))
+    summary = many([tmp_path / "scenes"], tmp_path / "maps", model=tiny_model)
+    assert sorted(summary.mosaics) == sorted((tmp_path / "maps").glob("*.vrt"))
+    assert len(summary.mosaics) == 2
+
+
 def test_a_mosaic_reads_again_as_a_scene(tiny_model: Path, tmp_path: Path) -> None:
     tile(tmp_path / "scenes", 0, 0)
     tile(tmp_path / "scenes", 1, 1)
@@ -355,19 +370,25 @@ def test_times_come_from_the_items_of_the_scenes(tiny_model: Path, tmp_path: Pat
         assert ("start_datetime" in found) == (name != "dated")
 
 
-@pytest.mark.parametrize(("left", "boxes"), [(179.9, 2), (10.0, 1)])
-def test_a_scene_across_the_antimeridian_is_in_halves(
-    left: float, boxes: int, tiny_model: Path, tmp_path: Path
-) -> None:
-    place = Affine(0.2 / SIDE, 0, left, 0, -0.2 / SIDE, 10)
-    tile(tmp_path / "scenes", 0, 0, crs="EPSG:4326", transform=place)
-    many([tmp_path / "scenes"], tmp_path / "maps", model=tiny_model, resolution=400.0)
-    item = json.loads((tmp_path / "maps" / "stac" / "0-0.json").read_text())
-    west, _, east, _ = item["bbox"]
-    assert (west > east) == (boxes == 2)
-    polygons = item["geometry"]["coordinates"] if boxes == 2 else [item["geometry"]["coordinates"]]
-    assert len(polygons) == boxes
-    assert all(-180 <= lon <= 180 for polygon in polygons for lon, _ in polygon[0])
+@pytest.mark.parametrize(
+    ("crs", "place", "bbox"),
+    [
+        (4326, Affine(0.2, 0, 175, 0, -0.2, 5), [175, -7, -173, 5]),
+        (4326, Affine(0.2, 0, -185, 0, -0.2, 5), [175, -7, -173, 5]),
+        (4326, Affine(0.2, 0, 168, 0, -0.2, 5), [168, -7, 180, 5]),
+        (4326, Affine(6, 0, -180, 0, -3, 90), [-180, -90, 180, 90]),
+        (4326, Affine(6, 0, 0, 0, -3, 90), [-180, -90, 180, 90]),
+        (5041, Affine(2e4, 0, 1.4e6, 0, -2e4, 2.6e6), [-180, 82.5, 180, 90]),
+    ],
+)
+def test_where_a_scene_lies_is_told_all_over_the_earth(crs: int, place: Affine, bbox: list[float]) -> None:
+    """In valid polygons within the degrees that there are, cut at the antimeridian."""
+    where = whereabouts(GeoGrid(crs=CRS.from_epsg(crs), transform=place), Window(0, 0, SIDE, SIDE))
+    assert where["bbox"] == pytest.approx(bbox, abs=0.2)
+    area = shapely.geometry.shape(where["geometry"])
+    assert area.is_valid and area.area > 0
+    left, _, right, _ = area.bounds
+    assert (left, right) == ((-180, 180) if bbox[0] > bbox[2] else pytest.approx((bbox[0], bbox[2])))
 
 
 # The command
