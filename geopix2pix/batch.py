@@ -58,8 +58,11 @@ def batch_of(
                 f"--{kind.replace('_', '-')} {options[kind]}: is one name for many scenes; put {NAME} into it, such as "
                 f"{folder / NAME}-{kind}.tif"
             )
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: many scenes go into a folder, this is a file; name a folder")
+    if not folder.is_dir() and (folder.exists() or folder.suffix.lower() in (".tif", ".tiff")):
+        raise OutputError(
+            f"{folder}: many scenes go into a folder, this is a file; name a folder, or make one scene of tiles that "
+            "touch with gdalbuildvrt"
+        )
     if any(Path(s).is_dir() and folder.is_dir() and folder.samefile(s) for s in sources):
         raise OutputError(f"{folder}: is a source itself; choose another folder for the results")
     name, means = options.get("engine"), _means(options)

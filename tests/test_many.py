@@ -112,8 +112,10 @@ def test_what_is_wrong_with_the_request_is_told_before_the_first_scene(
             many(sources, out, **{"model": tiny_model} | options)
         assert not out.exists() or not list(out.iterdir())
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="name a folder"):
-        many([scenes], tmp_path / "file", model=tiny_model)
+    for name in ("file", "map.tif"):
+        with pytest.raises(OutputError, match="name a folder"):
+            many([scenes], tmp_path / name, model=tiny_model)
+    assert not (tmp_path / "map.tif").exists()
 
 
 def test_scenes_without_anything_to_translate_are_no_failures(tiny_model: Path, tmp_path: Path) -> None:
