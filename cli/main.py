@@ -8,6 +8,7 @@ from .doctor import doctor
 from .evaluate import evaluate
 from .merge import merge
 from .model import model
+from .run_report import report
 from .sample import sample
 from .tiles import tiles
 from .train import train
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (translate, merge, tiles, train, evaluate, model, sample, doctor):
+for command in (translate, merge, tiles, train, report, evaluate, model, sample, doctor):
     main.add_command(command)

@@ -15,10 +15,16 @@ from .report import Report
 @click.argument("pairs", type=options.FILE, nargs=-1, required=True)
 @click.option("--output", type=options.FILE, required=True, metavar="RUN", help="The folder of the run.")
 @click.option(
+    "--config",
+    "file",
+    type=options.FILE,
+    metavar="FILE.toml",
+    help="Options in a file, by the names in RUN/config.toml; what is given here counts more.",
+)
+@click.option(
     "--preset",
     type=click.Choice(options.PRESETS),
-    default="light",
-    show_default=True,
+    show_default="light",
     help="light: a small network without seams that also trains on a CPU; pix2pix: the recipe as published.",
 )
 @options.layout
@@ -70,6 +76,7 @@ from .report import Report
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed, other weights and crops.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read pictures; no result depends on it.")
+@click.option("--tensorboard", is_flag=True, help="Write RUN/tensorboard too, to be watched while it trains.")
 @options.device
 @options.threads
 @options.overwrite
@@ -78,21 +85,23 @@ def train(
     pairs: tuple[Path, ...],
     *,
     output: Path,
-    preset: str,
+    file: Path | None,
     layout: Any,
     palette: Path | None,
     validation: float,
     shares: tuple[float, ...] | None,
     device: str,
     overwrite: bool,
+    tensorboard: bool,
     report: Report,
     **changes: Any,
 ) -> None:
     """Train a model on the folders PAIRS and write RUN/model.safetensors.
 
     A folder holds `source/` and `target/` with equal names, or pictures that show both side by side. Options that are
-    not given are the preset's. When it was stopped or killed, the same command goes on where it was.
+    not given are those of the file or else the preset's. When it was stopped or killed, the same command goes on.
     """
+    from geopix2pix.configfile import read_config
     from geopix2pix.configuration import configure
     from geopix2pix.errors import Cancelled, ConfigError
     from geopix2pix.model import default_model
@@ -102,6 +111,7 @@ def train(
     for name in ("encoder_weights", "start_from"):
         if changes[name] == Path("default"):
             changes[name] = default_model()
+    written = read_config(file) if file else {}
     shares = shares or (1.0,) * len(pairs)
     if len(shares) != len(pairs):
         raise ConfigError(f"--shares: {len(shares)} were given for {len(pairs)} folders; give one for each")
@@ -109,9 +119,12 @@ def train(
         open_pairs(folder, layout=layout, palette=palette, validation=validation, weight=share)
         for folder, share in zip(pairs, shares, strict=True)
     ]
-    config = configure(sets, preset, **{name: value for name, value in changes.items() if value is not None})
+    given = {name: value for name, value in changes.items() if value is not None}
+    config = configure(sets, **{**written, **given})
     try:
-        model = train(sets, output, config, device_name=device, overwrite=overwrite, progress=report)
+        model = train(
+            sets, output, config, device_name=device, overwrite=overwrite, tensorboard=tensorboard, progress=report
+        )
     except Cancelled as error:
         if overwrite:  # the same command would begin anew
             raise Cancelled("cancelled; the same command without --overwrite goes on") from error

@@ -179,11 +179,14 @@ def configure(
     *,
     encoder: str | None = None,
     norm: Norm | None = None,
+    generator: GeneratorSpec | Mapping[str, Any] | None = None,
+    discriminator: DiscriminatorSpec | Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> TrainingConfig:
     """The preset, fitted to the pairs' bands and classes, with `changes` to its fields.
 
     `encoder` and `norm` are those of the generator. With `start_from` all else of the generator is as in that model.
+    `generator` and `discriminator` replace those of the preset; mappings change only the fields that they name.
 
     Raises:
         ConfigError: the preset is unknown, has no encoder to exchange, or a value is impossible.
@@ -195,18 +198,17 @@ def configure(
     if changes.get("start_from") is not None:
         config = replace(config, generator=_started(changes["start_from"], first, encoder))
     in_bands, out_bands = len(first.source.names), len(first.target.names)
-    palette = first.palette if preset != "pix2pix" else None
-    generator = replace(
-        config.generator,
-        in_bands=in_bands,
-        head="palette" if palette else "raster",
-        out_channels=len(palette.classes) if palette else out_bands,
-        norm=norm or config.generator.norm,
-        encoder=encoder or config.generator.encoder,
-    )
+    if not isinstance(generator, GeneratorSpec):
+        head = (generator or {}).get("head", "raster" if preset == "pix2pix" or not first.palette else "palette")
+        classes = len(first.palette.classes) if first.palette and head == "palette" else out_bands
+        fitted = {"in_bands": in_bands, "head": head, "out_channels": classes}
+        generator = replace(config.generator, **{**(generator or {}), **fitted})
     if encoder and generator.body != "encoder":
         raise ConfigError(f"encoder {encoder!r} was chosen for the preset {preset!r}, whose generator has none")
-    discriminator = replace(config.discriminator, in_channels=in_bands + out_bands)
+    generator = replace(generator, norm=norm or generator.norm, encoder=encoder or generator.encoder)
+    if not isinstance(discriminator, DiscriminatorSpec):
+        fields = {**(discriminator or {}), "in_channels": in_bands + out_bands}
+        discriminator = replace(config.discriminator, **fields)
     return replace(config, **{"generator": generator, "discriminator": discriminator, **changes})
 
 

@@ -66,6 +66,11 @@ class Learner:
         versions = {"geopix2pix": __version__, "torch": torch.__version__}
         return {**versions, "device": self.device.type, "threads": torch.get_num_threads()}
 
+    @property
+    def players(self) -> dict[str, nn.Module]:
+        """The networks that play against each other."""
+        return {"generator": self.generator} | ({"discriminator": self.adversary} if self.adversary else {})
+
     def calibrate(self, sources: Iterable[Tensor]) -> None:
         """Measure the statistics of the generator's norm layers over batches of sources."""
         networks.calibrate(self.model, (batch.to(self.device) for batch in sources))

@@ -34,7 +34,7 @@ def mlm_item(model: ModelFile, path: Path) -> dict[str, Any]:
         "geometry": None,
         "properties": {
             "title": f"{m.name} {m.version}",
-            "description": "; ".join(f"{topic}: {text}" for topic, text in m.provenance.items()),
+            "description": "; ".join(f"{topic}: {text}" for topic, text in m.provenance.items() if topic != "config"),
             "datetime": None,
             "start_datetime": "1900-01-01T00:00:00Z",
             "end_datetime": "9999-12-31T23:59:59Z",

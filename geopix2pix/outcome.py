@@ -1,5 +1,6 @@
 """What comes of a run: a model file that says what it is."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def described(run: Run, found: Independence, steps: int, epoch: int) -> Manifest
             "pairs": ", ".join(f"{s.name} ({len(s.train)} + {len(s.validation)} for validation)" for s in run.sets),
             "training": f"{steps} steps, {steps * config.batch} crops, seed {config.seed}, "
             f"weights of epoch {epoch} of {config.epochs}",
+            "config": json.dumps(run.describe()["config"], separators=(",", ":")),
             **({"start": f"{config.start_from.name}"} if config.start_from else {}),
         },
     )

@@ -37,7 +37,7 @@ def from_json(kind: type, data: Any, where: str, forms: Forms | None = None) -> 
     for name, hint in get_type_hints(kind).items():
         if name not in data:
             raise RecordError(f"{where}.{name}: is missing; the file is damaged or was not written by geopix2pix")
-        values[name] = _value(hint, data[name], f"{where}.{name}", forms or {})
+        values[name] = value(hint, data[name], f"{where}.{name}", forms or {})
     try:
         return kind(**values)
     except ConfigError as error:
@@ -55,33 +55,28 @@ def checked(right: bool, data: Any, where: str, expected: str) -> Any:
     return data
 
 
-def _plain(value: Any) -> Any:
-    if hasattr(value, "to_json"):
-        return value.to_json()
-    if dataclasses.is_dataclass(value):
-        return to_json(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+def value(hint: Any, data: Any, where: str, forms: Forms) -> Any:
+    """Parsed JSON as a value of the annotated type `hint`; `where` is what error messages call it.
 
-
-def _value(hint: Any, data: Any, where: str, forms: Forms) -> Any:
-    """Parsed JSON as a value of the annotated type `hint`."""
+    Raises:
+        RecordError: it is none.
+    """
     origin, options = get_origin(hint), get_args(hint)
     if hint is Any:
         return data
     if NoneType in options:
         known = next(option for option in options if option is not NoneType)
-        return None if data is None else _value(known, data, where, forms)
+        return None if data is None else value(known, data, where, forms)
     if origin is Literal:
         return checked(data in options, data, where, f"one of {', '.join(map(repr, options))}")
     if origin is tuple:
         checked(isinstance(data, list), data, where, "a list")
-        return tuple(_value(options[0], item, f"{where}[{i}]", forms) for i, item in enumerate(data))
+        checked(Ellipsis in options or len(data) == len(options), data, where, f"a list of {len(options)}")
+        return tuple(value(options[0], item, f"{where}[{i}]", forms) for i, item in enumerate(data))
     if origin is Mapping:
         checked(isinstance(data, dict), data, where, "an object")
-        names = [_value(str, key, where, forms) for key in data]
-        return {name: _value(options[1], data[name], f"{where}.{name}", forms) for name in names}
+        names = [value(str, key, where, forms) for key in data]
+        return {name: value(options[1], data[name], f"{where}.{name}", forms) for name in names}
     if hint in forms:
         try:
             return forms[hint](data, where)
@@ -97,3 +92,13 @@ def _value(hint: Any, data: Any, where: str, forms: Forms) -> Any:
         return checked(type(data) is int, data, where, "a whole number")
     number = type(data) in (int, float) and abs(data) <= 1e300 and math.isfinite(data)
     return float(checked(number, data, where, "a number"))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if dataclasses.is_dataclass(value):
+        return to_json(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

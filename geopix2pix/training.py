@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from geopix2pix import alarms, checkpoint, device, networks
+from geopix2pix.configfile import to_toml
 from geopix2pix.configuration import TrainingConfig
 from geopix2pix.dataset import Item
 from geopix2pix.errors import (
@@ -31,11 +32,14 @@ from geopix2pix.outcome import check_describable, write_trained
 from geopix2pix.pair import PairSet
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.run import Run, held
-from geopix2pix.validation import offsets, scores, write_samples
+from geopix2pix.validation import offsets, scores, shares, write_samples
+from geopix2pix.watching.runpage import write_report
+from geopix2pix.watching.watched import watched
 
 FIRST_CALIBRATION = 16  # batches for the statistics of frozen norms, before the first step
 LAST_CALIBRATION = 64  # batches for the statistics of batch norms, for the finished model
-RECORDS = ("config.json", "log.jsonl", "model.safetensors")
+RECORDS = ("config.json", "config.toml", "log.jsonl", "times.jsonl", "model.safetensors", "report.html")
+PICTURES = ("samples/epoch-*.png", "tensorboard/*tfevents*")
 
 
 @dataclass(slots=True)
@@ -56,14 +60,15 @@ def train(
     *,
     device_name: str = "auto",
     overwrite: bool = False,
+    tensorboard: bool = False,
     progress: Progress = silent,
 ) -> Path:
     """Train on the pairs and write the model; its path, `output/model.safetensors`.
 
     A run folder that holds checkpoints of the same run is continued; on the CPU, with the same number of threads, to
     the same bytes that an undisturbed run would have reached. With `overwrite` whatever run it holds is deleted first.
-    `output` also receives `config.json`, `log.jsonl`, `checkpoints/` and in `samples/` one picture per epoch: source,
-    target and output of a few crops.
+    `output` also receives `config.json`, `config.toml`, `log.jsonl`, `checkpoints/` and in `samples/` one picture per
+    epoch: source, target and output of a few crops; at the end `report.html`, and on request `tensorboard/` meanwhile.
 
     Raises:
         PairsError: the sets cannot be mixed, or a picture cannot be read.
@@ -84,22 +89,27 @@ def train(
         learner = Learner(config, run.palette, chosen)
         course = _begin(run, learner, overwrite, progress)
         batches = run.batches(course.step, run.steps)
-        try:
-            while course.epoch < config.epochs:
-                left = (course.epoch + 1) * run.steps_per_epoch - course.step
-                _train_epoch(run, learner, course, islice(batches, left), progress)
-                _finish_epoch(run, learner, course, progress)
-        except Cancelled:
-            _save(run, learner, course)
-            raise
-        return _finish(run, learner, course, progress)
+        at = course.step, run.steps_per_epoch
+        with watched(output, learner.players, *at, chosen, progress, tensorboard=tensorboard) as told:
+            try:
+                while course.epoch < config.epochs:
+                    left = (course.epoch + 1) * run.steps_per_epoch - course.step
+                    _train_epoch(run, learner, course, islice(batches, left), told)
+                    _finish_epoch(run, learner, course, told)
+            except Cancelled:
+                _save(run, learner, course)
+                raise
+        model = _finish(run, learner, course, progress)
+        write_report(output)
+        return model
 
 
 def _begin(run: Run, learner: Learner, overwrite: bool, progress: Progress) -> _Course:
     """Continue from the newest checkpoint, or start anew."""
     records = [path for path in (run.output / name for name in RECORDS) if path.exists()]
     if overwrite:
-        for path in (*records, *run.checkpoints.glob("*.safetensors"), *run.output.glob("samples/epoch-*.png")):
+        pictures = (path for pattern in PICTURES for path in run.output.glob(pattern))
+        for path in (*records, *run.checkpoints.glob("*.safetensors"), *pictures):
             path.unlink()
     found = checkpoint.load_latest(run.checkpoints)
     if found is not None:
@@ -116,8 +126,11 @@ def _begin(run: Run, learner: Learner, overwrite: bool, progress: Progress) -> _
             learner.calibrate(_sources(run, FIRST_CALIBRATION, progress))
         _save(run, learner, course)  # before anything else is written, so that the folder is known for a run's
     (run.output / "config.json").write_text(json.dumps(run.describe(), indent=1) + "\n", encoding="utf-8")
+    (run.output / "config.toml").write_text(to_toml(run.config), encoding="utf-8", errors="replace")
     _truncate_log(run, course)
     if course.step == 0:
+        if not any("shares" in entry for entry in _logged(run)) and (found_shares := shares(run)):
+            _log(run, {"step": 0, "epoch": 0, "shares": found_shares})
         _warn(run, course, alarms.misaligned(list(offsets(run, progress))))
     return course
 
@@ -168,7 +181,8 @@ def _train_epoch(run: Run, learner: Learner, course: _Course, batches: Iterable[
     for batch in batches:
         torch.manual_seed(_step_seed(config.seed, course.step))
         try:
-            values = learner.step(batch, _pace(run, course), course.step)
+            pace = _pace(run, course)
+            values = {"rate": config.learning_rate * pace.rate, **learner.step(batch, pace, course.step)}
         except TrainingError as error:
             raise TrainingError(_remedy(run, course, error)) from error
         course.step += 1

@@ -66,6 +66,21 @@ def offsets(run: Run, progress: Progress = silent) -> Iterator[Offset]:
         progress(Event("compare", number + 1, min(len(still), REGISTERED), "pairs"))
 
 
+def shares(run: Run) -> dict[str, dict[str, float]]:
+    """The shares of the classes in some training crops of each set; empty where there are no classes."""
+    if run.palette is None:
+        return {}
+    found = {}
+    for pairs in run.sets:
+        still = StillTiles([pairs], run.config, run.source, run.target, part="train")
+        count = min(len(still), REGISTERED)
+        crops = [still[i * len(still) // count]["allowed"] for i in range(count)]
+        named = torch.bincount(metrics.named_class(torch.stack(crops), len(run.palette.classes)).flatten() + 1)
+        whole, names = int(named.sum()), run.palette.names
+        found[pairs.name] = {name: int(n) / whole for name, n in zip(names, named[1:], strict=False)}
+    return found
+
+
 @torch.no_grad()
 def write_samples(path: Path, run: Run, learner: Learner) -> None:
     """Write a PNG with source, target and output of a few crops, one per row; held-out ones where there are any."""

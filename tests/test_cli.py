@@ -31,13 +31,15 @@ OPTIONS = {
     "translate": [*TRANSLATION, "--asset", "--dry-run", "--shard", *WORK],
     "merge": [*TRANSLATION, *WORK],
     "train": [
-        "--output", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs", "--images-per-epoch",
+        "--output", "--config", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs",
+        "--images-per-epoch",
         "--batch", "--crop", "--load-size", "--scale", "--jitter", "--learning-rate", "--adversary",
         "--adversarial-weight", "--l1-weight", "--class-weight", "--matching-weight", "--perceptual-weight",
         "--perceptual-weights", "--discriminator-scales", "--warm-up", "--freeze-encoder", "--encoder-rate", "--clip",
-        "--ema", "--encoder", "--norm", "--encoder-weights", "--start-from", "--seed", "--workers", "--device",
-        "--threads", "--overwrite", *WORK,
+        "--ema", "--encoder", "--norm", "--encoder-weights", "--start-from", "--seed", "--workers",
+        "--tensorboard", "--device", "--threads", "--overwrite", *WORK,
     ],
+    "report": ["--output", "--overwrite", "--debug", "--help"],
     "evaluate": [
         "--output", "--split", "--layout", "--palette", "--validation", "--group", "--bands", "--scaling",
         "--inception", "--lpips", "--seams", "--device", "--batch", "--threads", "--overwrite", *WORK,
@@ -172,9 +174,10 @@ def test_train_options_are_fields_of_the_configuration() -> None:
 
     from geopix2pix.configuration import TrainingConfig
 
-    of_pairs = {"pairs", "output", "preset", "layout", "palette", "validation", "shares", "device", "overwrite"}
+    of_pairs = {"pairs", "layout", "palette", "validation", "shares"}
+    of_runs = {"output", "file", "preset", "device", "overwrite", "tensorboard"}
     of_sessions, of_generators = {"progress", "stop_on_eof", "debug"}, {"encoder", "norm"}
-    assert {p.name for p in main.commands["train"].params} - of_pairs - of_sessions - of_generators <= {
+    assert {p.name for p in main.commands["train"].params} - of_pairs - of_runs - of_sessions - of_generators <= {
         f.name for f in fields(TrainingConfig)
     }
 

@@ -62,12 +62,15 @@ LAYERS = {
     "torch-engine": Layer("torch_engine", "values networks model", "numpy torch"),
     "onnx-engine": Layer("onnx_engine", "values model", "numpy onnxruntime"),
     "data": Layer(
-        "pair pairs augmentation configuration dataset", "values pixels rasters model tilesets", "numpy torch"
+        "pair pairs augmentation configuration configfile dataset",
+        "values pixels rasters model tilesets",
+        "numpy torch tomli",
     ),
     "interchange": Layer("importing exporting", "values pixels rasters tilesets data", "numpy rasterio"),
+    "watching": Layer("watching.*", "values pixels rasters pages", "numpy torch PIL"),
     "training": Layer(
         "adversary alarms learner run validation outcome training",
-        "values pixels rasters networks measures model data",
+        "values pixels rasters networks measures model data watching",
         "numpy torch filelock PIL",
     ),
     "translation": Layer(

@@ -1,4 +1,4 @@
-"""Counts, shares and sizes as people read them."""
+"""Counts, shares, sizes and times as people read them."""
 
 
 def many(count: int, noun: str) -> str:
@@ -17,3 +17,11 @@ def percent(share: float) -> str:
 def area(square_metres: float) -> str:
     """An area as people read it."""
     return f"{square_metres / 1e6:,.3g} km²" if square_metres >= 1e4 else f"{square_metres:,.0f} m²"
+
+
+def duration(seconds: float) -> str:
+    """A time as people read it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,1 @@
+"""What a training run shows while it goes on and when it is done."""
