@@ -1,0 +1,163 @@
+"""The algorithm that translates a raster with a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterExtent,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterVectorDestination,
+    QgsProject,
+)
+
+from ..errors import LayerError
+from ..inputs import free_name, scratch, stretch, write_polygons
+from ..layersource import making, source_of
+from ..words import tr
+from .command_algorithm import DEVICES, CommandAlgorithm, options
+
+INPUT, MODEL, EXTENT, REGION, PIXEL = "INPUT", "MODEL", "EXTENT", "REGION", "PIXEL"
+SCALING, DEVICE, WINDOW, OVERLAP, MIN_AREA = "SCALING", "DEVICE", "WINDOW", "OVERLAP", "MIN_AREA"
+OUTPUT, CLASSES, CONFIDENCE, VECTOR = "OUTPUT", "CLASSES", "CONFIDENCE", "VECTOR"
+SCALINGS = ("model", "scene", "layer")
+
+
+class Translate(CommandAlgorithm):
+    """A raster layer to a map."""
+
+    def name(self) -> str:
+        return "translate"
+
+    def displayName(self) -> str:  # noqa: N802 - the name that QGIS calls
+        return tr("Translate raster")
+
+    def shortHelpString(self) -> str:  # noqa: N802 - the name that QGIS calls
+        return tr(
+            "Paints a map of a raster layer with a trained network, on the same pixels and without seams. What is not "
+            "valid in the layer is masked in the map.\n\n"
+            "Without a model file the one of the package is used: street maps of aerial and satellite images in red, "
+            "green and blue with pixels below a metre.\n\n"
+            "Layers of servers (WMS, XYZ) need an extent and the side of a pixel.\n\n"
+            "A run that was cancelled goes on where it stopped when it is repeated with the same file names."
+        )
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+        self.addParameter(QgsProcessingParameterRasterLayer(INPUT, tr("Raster layer")))
+        model = QgsProcessingParameterFile(MODEL, tr("Model (default: the one in the package)"), optional=True)
+        model.setFileFilter(tr("Models (*.onnx *.safetensors)"))
+        self.addParameter(model)
+        self.addParameter(QgsProcessingParameterExtent(EXTENT, tr("Only inside this extent"), optional=True))
+        polygons = [QgsProcessing.SourceType.TypeVectorPolygon]
+        self.addParameter(
+            QgsProcessingParameterFeatureSource(REGION, tr("Only inside these polygons"), polygons, optional=True)
+        )
+        for parameter in _advanced():
+            self.add_advanced(parameter)
+        self.addParameter(QgsProcessingParameterRasterDestination(OUTPUT, tr("Map")))
+        for name, words in ((CLASSES, tr("Classes")), (CONFIDENCE, tr("Confidence in percent"))):
+            self.addParameter(
+                QgsProcessingParameterRasterDestination(name, words, optional=True, createByDefault=False)
+            )
+        self.addParameter(
+            QgsProcessingParameterVectorDestination(
+                VECTOR, tr("Polygons of the classes"), optional=True, createByDefault=False
+            )
+        )
+
+    def prepareAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> bool:
+        """In the thread of the layers."""
+        layer = self.parameterAsRasterLayer(parameters, INPUT, context)
+        try:
+            source = source_of(layer)
+            self._file = source.file
+            extent = self.parameterAsExtent(parameters, EXTENT, context, layer.crs())
+            pixel = self.parameterAsDouble(parameters, PIXEL, context) if parameters.get(PIXEL) else None
+            self._making = None
+            if source.file is None:
+                self._making = making(
+                    source, context.project() or QgsProject.instance(), None if extent.isEmpty() else extent, pixel
+                )
+                feedback.pushInfo(self._making.size)
+            self._bounds = None
+            if not extent.isEmpty():
+                sides = (extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum())
+                self._bounds = ",".join(f"{side:.15g}" for side in sides)
+            chosen = SCALINGS[self.parameterAsEnum(parameters, SCALING, context)]
+            self._scaling = stretch(layer) if chosen == "layer" else chosen
+        except LayerError as error:
+            raise QgsProcessingException(str(error)) from error
+        return True
+
+    def processAlgorithm(  # noqa: N802
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        results = {name: self.parameterAsOutputLayer(parameters, name, context) for name in (OUTPUT, CLASSES, CONFIDENCE, VECTOR)}
+        results = {name: free_name(path) for name, path in results.items() if path}
+        region = self.parameterAsSource(parameters, REGION, context)
+        with scratch() as folder:
+            try:
+                source = self._file or folder / "layer.tif"
+                if self._making is not None and not self._making.make(source, feedback):
+                    return {}
+                polygons = write_polygons(region, folder / "region.gpkg") if region else None
+            except LayerError as error:
+                raise QgsProcessingException(str(error)) from error
+            done = self.execute(
+                [
+                    "translate",
+                    str(source),
+                    results[OUTPUT],
+                    *options(
+                        model=self.parameterAsFile(parameters, MODEL, context),
+                        bounds=self._bounds,
+                        region=polygons,
+                        scaling=self._scaling,
+                        device=DEVICES[self.parameterAsEnum(parameters, DEVICE, context)],
+                        window=self.parameterAsInt(parameters, WINDOW, context) or None,
+                        overlap=self.parameterAsInt(parameters, OVERLAP, context) if parameters.get(OVERLAP) is not None else None,
+                        classes=results.get(CLASSES),
+                        confidence=results.get(CONFIDENCE),
+                        vector=results.get(VECTOR),
+                        min_area=self.parameterAsDouble(parameters, MIN_AREA, context) if VECTOR in results else None,
+                        overwrite=any(Path(path).exists() for path in results.values()),
+                    ),
+                ],
+                feedback,
+            )  # fmt: skip
+        return results if done else {}
+
+
+def _advanced() -> list[QgsProcessingParameterDefinition]:
+    """What few need to choose."""
+    number = QgsProcessingParameterNumber.Type
+    scalings = [tr("as the model says"), tr("between the layer's 2nd and 98th percentile"), tr("as the layer's style")]
+    return [
+        QgsProcessingParameterNumber(
+            PIXEL, tr("Side of a pixel, in units of the layer, for layers of servers"), number.Double, optional=True, minValue=0
+        ),
+        QgsProcessingParameterEnum(SCALING, tr("Scaling of the values"), scalings, defaultValue=0),
+        QgsProcessingParameterEnum(DEVICE, tr("Device"), list(DEVICES), defaultValue=0),
+        QgsProcessingParameterNumber(
+            WINDOW, tr("Side of a window in pixels (default: the model's)"), number.Integer, optional=True, minValue=1
+        ),
+        QgsProcessingParameterNumber(
+            OVERLAP, tr("Overlap of windows in pixels (default: the model's)"), number.Integer, optional=True, minValue=0
+        ),
+        QgsProcessingParameterNumber(
+            MIN_AREA, tr("Least area of a polygon in square metres"), number.Double, defaultValue=0, minValue=0
+        ),
+    ]

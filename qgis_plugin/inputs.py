@@ -1,0 +1,82 @@
+"""From parameters of an algorithm to files for the command line."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qgis.core import (
+    QgsFeature,
+    QgsFields,
+    QgsGeometry,
+    QgsProcessingFeatureSource,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorFileWriter,
+    QgsWkbTypes,
+)
+
+from .errors import LayerError
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for what is made on the way."""
+    with tempfile.TemporaryDirectory(prefix="geopix2pix-") as folder:
+        yield Path(folder)
+
+
+def write_polygons(source: QgsProcessingFeatureSource, path: Path) -> Path:
+    """Write all polygons of a layer to a GeoPackage at `path`.
+
+    Raises:
+        LayerError: there are none, or the file cannot be written.
+    """
+    geometries = [feature.geometry() for feature in source.getFeatures() if feature.hasGeometry()]
+    if not geometries:
+        raise LayerError(f"{source.sourceName()}: polygons are needed, found none; choose a layer that has some")
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName = "GPKG"
+    context, crs = QgsProject.instance().transformContext(), source.sourceCrs()
+    writer = QgsVectorFileWriter.create(str(path), QgsFields(), QgsWkbTypes.Type.MultiPolygon, crs, context, options)
+    for geometry in geometries:
+        feature = QgsFeature()
+        whole = QgsGeometry(geometry)
+        whole.convertToMultiType()
+        feature.setGeometry(whole)
+        if not writer.addFeature(feature):
+            raise LayerError(f"{source.sourceName()}: its polygons cannot be written ({writer.errorMessage()})")
+    del writer
+    return path
+
+
+def free_name(path: str) -> str:
+    """`path`, or if a layer of the project shows that file, a name beside it that is free.
+
+    Where QGIS holds a file open, Windows does not let it be replaced, and elsewhere the layer would show neither.
+    """
+    shown = {Path(layer.source().partition("|")[0]) for layer in QgsProject.instance().mapLayers().values()}
+    wanted = Path(path)
+    candidate, number = wanted, 1
+    while candidate in shown:
+        number += 1
+        candidate = wanted.with_name(f"{wanted.stem}_{number}{wanted.suffix}")
+    return str(candidate)
+
+
+def stretch(layer: QgsRasterLayer) -> str:
+    """The range of values that the layer's style spreads over black to white: `LOW,HIGH`.
+
+    Raises:
+        LayerError: its style does not stretch.
+    """
+    renderer = layer.renderer()
+    names = ("redContrastEnhancement", "greenContrastEnhancement", "blueContrastEnhancement", "contrastEnhancement")
+    found = [getattr(renderer, name)() for name in names if hasattr(renderer, name)]
+    limits = [(band.minimumValue(), band.maximumValue()) for band in found if band is not None]
+    low, high = min((low for low, _ in limits), default=0.0), max((high for _, high in limits), default=0.0)
+    if not low < high:
+        raise LayerError(f"{layer.name()}: its style stretches no contrast; choose another scaling")
+    return f"{low:g},{high:g}"
