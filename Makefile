@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 # Tests run one process per core with one thread each: more threads than cores only slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: help demo test test-slow lint types clean
+.PHONY: help demo test test-slow test-qgis plugin lint types clean
 
 help:
 	@echo "make demo              translate a synthetic scene with the model in the package"
 	@echo "make demo SCENE=my.tif translate your own"
 	@echo "make test              the quick tests"
 	@echo "make test-slow         the slow tests: kills, fuzzing, full disks, real data"
+	@echo "make test-qgis         the tests of the plugin, in the Python of QGIS"
+	@echo "make plugin            the zip that QGIS installs, from committed files"
 	@echo "make lint types        ruff and mypy"
 
 $(VENV)/.installed: setup.cfg pyproject.toml
@@ -35,6 +37,29 @@ test: $(VENV)/.installed
 test-slow: $(VENV)/.installed
 	$(PYTEST) -m slow
 
+# QGIS brings its own Python modules; pytest runs them in an environment that sees these.
+QGIS_PYTHON ?= /usr/bin/python3
+QGIS_VENV ?= .venv-qgis
+
+$(QGIS_VENV)/.installed:
+	$(QGIS_PYTHON) -m venv --system-site-packages $(QGIS_VENV)
+	$(QGIS_VENV)/bin/pip install --quiet 'pytest>=8' 'pytest-qgis>=2'
+	@touch $@
+
+test-qgis: $(VENV)/.installed
+	@if $(QGIS_PYTHON) -c 'import qgis.core' 2>/dev/null; then $(MAKE) --no-print-directory run-test-qgis; \
+	else echo "skipped: $(QGIS_PYTHON) has no QGIS; install it, or name another with QGIS_PYTHON"; fi
+
+.PHONY: run-test-qgis
+run-test-qgis: $(QGIS_VENV)/.installed
+	GEOPIX2PIX_PYTHON=$(abspath $(BIN))/python QT_QPA_PLATFORM=offscreen \
+		$(QGIS_VENV)/bin/python -m pytest --confcutdir=tests/qgis tests/qgis
+
+plugin:
+	mkdir -p dist
+	git archive --format=zip --prefix=geopix2pix_qgis/ -o dist/geopix2pix_qgis.zip HEAD:qgis_plugin
+	@echo "In QGIS: Plugins > Manage and Install Plugins > Install from ZIP: dist/geopix2pix_qgis.zip"
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,4 +68,4 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 clean:
-	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo build dist .venv-qgis *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -77,7 +77,7 @@ def ask(python: str | Path, arguments: Sequence[str], variables: Mapping[str, st
     """
     line = [*_start(python), *arguments, "--json"]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - a list, no shell, and an interpreter that the user chose
             line, env=cleaned(variables), stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds,
             creationflags=_NO_WINDOW, check=False,
         )  # fmt: skip
@@ -102,7 +102,7 @@ def _start(python: str | Path) -> list[str]:
 def _child(line: Sequence[str], variables: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], deque[str]]]:
     """A running child and the last lines of its standard error. Afterwards it has ended, whatever happened."""
     try:
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 - a list, no shell, and an interpreter that the user chose
             line, env=cleaned(variables), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             creationflags=_NO_WINDOW,
         )  # fmt: skip

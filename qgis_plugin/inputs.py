@@ -52,18 +52,20 @@ def write_polygons(source: QgsProcessingFeatureSource, path: Path) -> Path:
     return path
 
 
-def free_name(path: str) -> str:
-    """`path`, or if a layer of the project shows that file, a name beside it that is free.
+def check_free(path: str, project: QgsProject) -> None:
+    """Nothing, if no layer of the project shows the file at `path`.
 
     Where QGIS holds a file open, Windows does not let it be replaced, and elsewhere the layer would show neither.
+
+    Raises:
+        LayerError: one does; the message names a file that is free.
     """
-    shown = {Path(layer.source().partition("|")[0]) for layer in QgsProject.instance().mapLayers().values()}
+    shown = {Path(layer.source().partition("|")[0]): layer.name() for layer in project.mapLayers().values()}
     wanted = Path(path)
-    candidate, number = wanted, 1
-    while candidate in shown:
-        number += 1
-        candidate = wanted.with_name(f"{wanted.stem}_{number}{wanted.suffix}")
-    return str(candidate)
+    if wanted in shown:
+        names = (wanted.with_name(f"{wanted.stem}_{number}{wanted.suffix}") for number in range(2, len(shown) + 3))
+        free = next(name for name in names if name not in shown and not name.exists())
+        raise LayerError(f"{path}: the layer {shown[wanted]!r} shows it; remove that layer, or write to {free}")
 
 
 def stretch(layer: QgsRasterLayer) -> str:

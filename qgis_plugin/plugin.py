@@ -22,11 +22,11 @@ class Plugin:
         self._provider: Provider | None = None
         self._actions: list[QAction] = []
 
-    def initProcessing(self) -> None:  # noqa: N802 - the name that QGIS calls
+    def initProcessing(self) -> None:
         self._provider = Provider()
         QgsApplication.processingRegistry().addProvider(self._provider)
 
-    def initGui(self) -> None:  # noqa: N802 - the name that QGIS calls
+    def initGui(self) -> None:
         self.initProcessing()
         self._add(tr("Translate the layer…"), self._translate, toolbar=True)
 

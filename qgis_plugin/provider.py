@@ -29,6 +29,6 @@ class Provider(QgsProcessingProvider):
     def icon(self) -> QIcon:
         return QIcon(str(ICON))
 
-    def loadAlgorithms(self) -> None:  # noqa: N802 - the name that QGIS calls
+    def loadAlgorithms(self) -> None:
         for algorithm in (Translate, BuildTiles, DrawMap, Train, Evaluate, InspectModel):
             self.addAlgorithm(algorithm())

@@ -42,6 +42,13 @@ def test_command_exists() -> None:
     assert callable(main)
 
 
+def test_the_plugin_is_of_the_same_version() -> None:
+    metadata = configparser.ConfigParser()
+    metadata.read(ROOT / "qgis_plugin" / "metadata.txt", encoding="utf-8")
+    assert metadata["general"]["version"] == geopix2pix.__version__
+    assert (ROOT / "qgis_plugin" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
 def test_installed_name_of_the_shell_is_used_nowhere_else() -> None:
     """In the repository a folder is imported by its own name; only what starts the installed command says the other."""
     found = {
@@ -50,7 +57,8 @@ def test_installed_name_of_the_shell_is_used_nowhere_else() -> None:
         for path in (ROOT / folder).rglob("*.py")
         if "geopix2pix_cli" in path.read_text(encoding="utf-8")
     }
-    assert found <= {"tests/test_packaging.py", "tests/test_layers.py", "qgis_plugin/command.py"}
+    tests = {f"tests/test_{name}.py" for name in ("packaging", "layers", "plugin_command")}
+    assert found <= {*tests, "qgis_plugin/command.py"}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
-    QgsProcessingParameterFile,
     QgsProcessingParameterFolderDestination,
     QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
@@ -42,18 +41,18 @@ class BuildTiles(CommandAlgorithm):
     def name(self) -> str:
         return "buildtiles"
 
-    def displayName(self) -> str:  # noqa: N802 - the name that QGIS calls
+    def displayName(self) -> str:
         return tr("Build training tiles")
 
-    def shortHelpString(self) -> str:  # noqa: N802 - the name that QGIS calls
+    def shortHelpString(self) -> str:
         return tr(
             "Cuts aligned pairs of an image and a map, split into training, validation and test areas.\n\n"
-            "The map is one of three: a raster layer; layers as QGIS draws them, with your own styles; or vector layers "
-            "drawn by a MapLibre style file (or the styles `streets` and `landcover` of the package).\n\n"
+            "The map is one of three: a raster layer; layers as QGIS draws them, with your own styles; or vector "
+            "layers drawn by a MapLibre style file (or the styles `streets` and `landcover` of the package).\n\n"
             "The folder holds GeoTIFF tiles and an index (GeoPackage) that opens in QGIS."
         )
 
-    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         sources = QgsProcessing.SourceType
         self.addParameter(QgsProcessingParameterRasterLayer(SOURCE, tr("Source: the image")))
         self.addParameter(QgsProcessingParameterRasterLayer(TARGET, tr("Map: a raster layer"), optional=True))
@@ -90,12 +89,14 @@ class BuildTiles(CommandAlgorithm):
             )
         )
         ways = [tr("tell it"), tr("leave it out"), tr("move it back")]
-        self.add_advanced(QgsProcessingParameterEnum(MISALIGNED, tr("A map that lies beside its image"), ways, False, 0))
+        self.add_advanced(
+            QgsProcessingParameterEnum(MISALIGNED, tr("A map that lies beside its image"), ways, False, 0)
+        )
         for parameter in look_parameters():
             self.addParameter(parameter)
         self.addParameter(QgsProcessingParameterFolderDestination(OUTPUT, tr("Folder of the tiles")))
 
-    def prepareAlgorithm(  # noqa: N802
+    def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
         """In the thread of the layers."""
@@ -105,7 +106,9 @@ class BuildTiles(CommandAlgorithm):
         drawn = self.parameterAsLayerList(parameters, DRAWN, context)
         self._vectors = self.parameterAsLayerList(parameters, VECTORS, context)
         if sum(map(bool, (target, drawn, self._vectors))) != 1:
-            raise QgsProcessingException(tr("Choose one map: a raster layer, layers as QGIS draws them, or vector layers"))
+            raise QgsProcessingException(
+                tr("Choose one map: a raster layer, layers as QGIS draws them, or vector layers")
+            )
         try:
             self._source = _readable(layer, project)
             self._target = _readable(target, project) if target else None
@@ -118,7 +121,7 @@ class BuildTiles(CommandAlgorithm):
             raise QgsProcessingException(str(error)) from error
         return True
 
-    def processAlgorithm(  # noqa: N802
+    def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         output = self.parameterAsString(parameters, OUTPUT, context)

@@ -23,14 +23,14 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 class CommandAlgorithm(QgsProcessingAlgorithm):
     """An algorithm whose work is one command of geopix2pix, in a process of its own."""
 
-    def createInstance(self) -> CommandAlgorithm:  # noqa: N802 - the name that QGIS calls
+    def createInstance(self) -> CommandAlgorithm:
         return type(self)()
 
     def add_advanced(self, parameter: QgsProcessingParameterDefinition) -> None:
         parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         self.addParameter(parameter)
 
-    def canExecute(self) -> tuple[bool, str]:  # noqa: N802 - the name that QGIS calls
+    def canExecute(self) -> tuple[bool, str]:
         """Whether the environment is there, so that the toolbox says what is missing before the work."""
         if settings.python().exists():
             return True, ""

@@ -23,18 +23,14 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
     QgsProject,
 )
-from qgis.PyQt.QtCore import QCoreApplication
 
 from ..errors import LayerError
 from ..pixelgrid import PixelGrid
 from ..rendering import Look, drawing, in_drawing_order, render
+from ..words import tr
 
 SOURCE, LAYERS, AREA, OUTPUT = "SOURCE", "LAYERS", "AREA", "OUTPUT"
 LABELS, ICONS, EFFECTS, ANTIALIASED, BACKGROUND = "LABELS", "ICONS", "EFFECTS", "ANTIALIASED", "BACKGROUND"
-
-
-def tr(text: str) -> str:
-    return QCoreApplication.translate("geopix2pix", text)
 
 
 def look_parameters() -> list[QgsProcessingParameterDefinition]:

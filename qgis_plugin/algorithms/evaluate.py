@@ -25,17 +25,17 @@ class Evaluate(CommandAlgorithm):
     def name(self) -> str:
         return "evaluate"
 
-    def displayName(self) -> str:  # noqa: N802 - the name that QGIS calls
+    def displayName(self) -> str:
         return tr("Evaluate a model")
 
-    def shortHelpString(self) -> str:  # noqa: N802 - the name that QGIS calls
+    def shortHelpString(self) -> str:
         return tr(
-            "Says how good a model is on a folder of tiles, and where: tables, pictures of the worst and the best tiles, "
-            "a raster of the errors, and footprints with scores (GeoPackage) that open in QGIS in colours. This needs "
-            "the full environment."
+            "Says how good a model is on a folder of tiles, and where: tables, pictures of the worst and the best "
+            "tiles, a raster of the errors, and footprints with scores (GeoPackage) that open in QGIS in colours.\n\n"
+            "This needs the full environment."
         )
 
-    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         behavior = QgsProcessingParameterFile.Behavior
         model = QgsProcessingParameterFile(MODEL, tr("Model (default: the one in the package)"), optional=True)
         model.setFileFilter(tr("Models (*.safetensors *.onnx)"))
@@ -45,7 +45,7 @@ class Evaluate(CommandAlgorithm):
         self.add_advanced(QgsProcessingParameterEnum(DEVICE, tr("Device"), list(DEVICES), defaultValue=0))
         self.addParameter(QgsProcessingParameterFolderDestination(OUTPUT, tr("Folder of the report")))
 
-    def processAlgorithm(  # noqa: N802
+    def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         output = self.parameterAsString(parameters, OUTPUT, context)

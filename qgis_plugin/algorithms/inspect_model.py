@@ -28,20 +28,20 @@ class InspectModel(CommandAlgorithm):
     def name(self) -> str:
         return "inspectmodel"
 
-    def displayName(self) -> str:  # noqa: N802 - the name that QGIS calls
+    def displayName(self) -> str:
         return tr("Inspect a model")
 
-    def shortHelpString(self) -> str:  # noqa: N802 - the name that QGIS calls
+    def shortHelpString(self) -> str:
         return tr("Shows what a model reads and paints, which pixels it knows, and where it comes from.")
 
-    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         model = QgsProcessingParameterFile(MODEL, tr("Model (default: the one in the package)"), optional=True)
         model.setFileFilter(tr("Models (*.onnx *.safetensors)"))
         self.addParameter(model)
         page = tr("HTML files (*.html)")
         self.addParameter(QgsProcessingParameterFileDestination(OUTPUT, tr("Page"), page))
 
-    def processAlgorithm(  # noqa: N802
+    def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         output = self.parameterAsFileOutput(parameters, OUTPUT, context)
@@ -55,14 +55,18 @@ class InspectModel(CommandAlgorithm):
 
 
 def _page(found: Any) -> str:
-    title = html.escape(f"{found.get('name', '')} {found.get('version', '')}") if isinstance(found, dict) else ""
+    manifest = found["manifest"]
+    title = html.escape(f"{manifest['name']} {manifest['version']}")
     return f"<!doctype html><meta charset='utf-8'><title>{title}</title><h1>{title}</h1>{_shown(found)}"
 
 
 def _shown(value: Any) -> str:
     """A JSON value as nested tables."""
     if isinstance(value, dict):
-        rows = (f"<tr><th align='left' valign='top'>{html.escape(k)}</th><td>{_shown(v)}</td></tr>" for k, v in value.items())
+        rows = (
+            f"<tr><th align='left' valign='top'>{html.escape(k)}</th><td>{_shown(v)}</td></tr>"
+            for k, v in value.items()
+        )
         return f"<table cellpadding='3'>{''.join(rows)}</table>"
     if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
         return "".join(map(_shown, value))

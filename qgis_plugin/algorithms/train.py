@@ -30,18 +30,19 @@ class Train(CommandAlgorithm):
     def name(self) -> str:
         return "train"
 
-    def displayName(self) -> str:  # noqa: N802 - the name that QGIS calls
+    def displayName(self) -> str:
         return tr("Train a model")
 
-    def shortHelpString(self) -> str:  # noqa: N802 - the name that QGIS calls
+    def shortHelpString(self) -> str:
         return tr(
-            "Trains a network on a folder of tiles, on a graphics card if there is one. This needs the full environment.\n\n"
+            "Trains a network on a folder of tiles, on a graphics card if there is one. This needs the full "
+            "environment.\n\n"
             "It can be cancelled and goes on when it is repeated with the same folder and options. Going on from the "
             "model of the package saves much time where the image has red, green and blue.\n\n"
             "The folder of the run then holds the model, a log and pictures of what the model paints."
         )
 
-    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         folder = QgsProcessingParameterFile.Behavior.Folder
         self.addParameter(QgsProcessingParameterFile(TILES, tr("Folder of the tiles"), folder))
         number = QgsProcessingParameterNumber.Type
@@ -57,7 +58,7 @@ class Train(CommandAlgorithm):
         self.addParameter(QgsProcessingParameterFolderDestination(OUTPUT, tr("Folder of the run")))
         self.addOutput(QgsProcessingOutputFile(MODEL, tr("Model")))
 
-    def processAlgorithm(  # noqa: N802
+    def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         output = self.parameterAsString(parameters, OUTPUT, context)

@@ -23,14 +23,14 @@ from qgis.core import (
 )
 
 from ..errors import LayerError
-from ..inputs import free_name, scratch, stretch, write_polygons
+from ..inputs import check_free, scratch, stretch, write_polygons
 from ..layersource import making, source_of
 from ..words import tr
 from .command_algorithm import DEVICES, CommandAlgorithm, options
 
 INPUT, MODEL, EXTENT, REGION, PIXEL = "INPUT", "MODEL", "EXTENT", "REGION", "PIXEL"
 SCALING, DEVICE, WINDOW, OVERLAP, MIN_AREA = "SCALING", "DEVICE", "WINDOW", "OVERLAP", "MIN_AREA"
-OUTPUT, CLASSES, CONFIDENCE, VECTOR = "OUTPUT", "CLASSES", "CONFIDENCE", "VECTOR"
+RESULTS = OUTPUT, CLASSES, CONFIDENCE, VECTOR = "OUTPUT", "CLASSES", "CONFIDENCE", "VECTOR"
 SCALINGS = ("model", "scene", "layer")
 
 
@@ -40,10 +40,10 @@ class Translate(CommandAlgorithm):
     def name(self) -> str:
         return "translate"
 
-    def displayName(self) -> str:  # noqa: N802 - the name that QGIS calls
+    def displayName(self) -> str:
         return tr("Translate raster")
 
-    def shortHelpString(self) -> str:  # noqa: N802 - the name that QGIS calls
+    def shortHelpString(self) -> str:
         return tr(
             "Paints a map of a raster layer with a trained network, on the same pixels and without seams. What is not "
             "valid in the layer is masked in the map.\n\n"
@@ -53,7 +53,7 @@ class Translate(CommandAlgorithm):
             "A run that was cancelled goes on where it stopped when it is repeated with the same file names."
         )
 
-    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:  # noqa: N802
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameter(QgsProcessingParameterRasterLayer(INPUT, tr("Raster layer")))
         model = QgsProcessingParameterFile(MODEL, tr("Model (default: the one in the package)"), optional=True)
         model.setFileFilter(tr("Models (*.onnx *.safetensors)"))
@@ -76,7 +76,7 @@ class Translate(CommandAlgorithm):
             )
         )
 
-    def prepareAlgorithm(  # noqa: N802
+    def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
         """In the thread of the layers."""
@@ -92,52 +92,47 @@ class Translate(CommandAlgorithm):
                     source, context.project() or QgsProject.instance(), None if extent.isEmpty() else extent, pixel
                 )
                 feedback.pushInfo(self._making.size)
-            self._bounds = None
-            if not extent.isEmpty():
-                sides = (extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum())
-                self._bounds = ",".join(f"{side:.15g}" for side in sides)
             chosen = SCALINGS[self.parameterAsEnum(parameters, SCALING, context)]
-            self._scaling = stretch(layer) if chosen == "layer" else chosen
+            overlapping = parameters.get(OVERLAP) is not None  # 0 is a choice, too
+            sides = (extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum())
+            self._settled = {
+                "scaling": stretch(layer) if chosen == "layer" else chosen,
+                "bounds": None if extent.isEmpty() else ",".join(f"{side:.15g}" for side in sides),
+                "overlap": self.parameterAsInt(parameters, OVERLAP, context) if overlapping else None,
+            }
         except LayerError as error:
             raise QgsProcessingException(str(error)) from error
         return True
 
-    def processAlgorithm(  # noqa: N802
+    def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        results = {name: self.parameterAsOutputLayer(parameters, name, context) for name in (OUTPUT, CLASSES, CONFIDENCE, VECTOR)}
-        results = {name: free_name(path) for name, path in results.items() if path}
+        named = {name: self.parameterAsOutputLayer(parameters, name, context) for name in RESULTS}
+        results = {name: path for name, path in named.items() if path}
         region = self.parameterAsSource(parameters, REGION, context)
         with scratch() as folder:
             try:
+                for path in results.values():
+                    check_free(path, context.project() or QgsProject.instance())
                 source = self._file or folder / "layer.tif"
                 if self._making is not None and not self._making.make(source, feedback):
                     return {}
                 polygons = write_polygons(region, folder / "region.gpkg") if region else None
             except LayerError as error:
                 raise QgsProcessingException(str(error)) from error
-            done = self.execute(
-                [
-                    "translate",
-                    str(source),
-                    results[OUTPUT],
-                    *options(
-                        model=self.parameterAsFile(parameters, MODEL, context),
-                        bounds=self._bounds,
-                        region=polygons,
-                        scaling=self._scaling,
-                        device=DEVICES[self.parameterAsEnum(parameters, DEVICE, context)],
-                        window=self.parameterAsInt(parameters, WINDOW, context) or None,
-                        overlap=self.parameterAsInt(parameters, OVERLAP, context) if parameters.get(OVERLAP) is not None else None,
-                        classes=results.get(CLASSES),
-                        confidence=results.get(CONFIDENCE),
-                        vector=results.get(VECTOR),
-                        min_area=self.parameterAsDouble(parameters, MIN_AREA, context) if VECTOR in results else None,
-                        overwrite=any(Path(path).exists() for path in results.values()),
-                    ),
-                ],
-                feedback,
-            )  # fmt: skip
+            chosen = options(
+                model=self.parameterAsFile(parameters, MODEL, context),
+                region=polygons,
+                device=DEVICES[self.parameterAsEnum(parameters, DEVICE, context)],
+                window=self.parameterAsInt(parameters, WINDOW, context) or None,
+                classes=results.get(CLASSES),
+                confidence=results.get(CONFIDENCE),
+                vector=results.get(VECTOR),
+                min_area=self.parameterAsDouble(parameters, MIN_AREA, context) if VECTOR in results else None,
+                overwrite=any(Path(path).exists() for path in results.values()),
+                **self._settled,
+            )
+            done = self.execute(["translate", str(source), results[OUTPUT], *chosen], feedback)
         return results if done else {}
 
 
@@ -147,7 +142,11 @@ def _advanced() -> list[QgsProcessingParameterDefinition]:
     scalings = [tr("as the model says"), tr("between the layer's 2nd and 98th percentile"), tr("as the layer's style")]
     return [
         QgsProcessingParameterNumber(
-            PIXEL, tr("Side of a pixel, in units of the layer, for layers of servers"), number.Double, optional=True, minValue=0
+            PIXEL,
+            tr("Side of a pixel, in units of the layer, for layers of servers"),
+            number.Double,
+            optional=True,
+            minValue=0,
         ),
         QgsProcessingParameterEnum(SCALING, tr("Scaling of the values"), scalings, defaultValue=0),
         QgsProcessingParameterEnum(DEVICE, tr("Device"), list(DEVICES), defaultValue=0),
@@ -155,7 +154,11 @@ def _advanced() -> list[QgsProcessingParameterDefinition]:
             WINDOW, tr("Side of a window in pixels (default: the model's)"), number.Integer, optional=True, minValue=1
         ),
         QgsProcessingParameterNumber(
-            OVERLAP, tr("Overlap of windows in pixels (default: the model's)"), number.Integer, optional=True, minValue=0
+            OVERLAP,
+            tr("Overlap of windows in pixels (default: the model's)"),
+            number.Integer,
+            optional=True,
+            minValue=0,
         ),
         QgsProcessingParameterNumber(
             MIN_AREA, tr("Least area of a polygon in square metres"), number.Double, defaultValue=0, minValue=0
