@@ -29,6 +29,7 @@ class Plugin:
     def initGui(self) -> None:
         self.initProcessing()
         self._add(tr("Translate the layer…"), self._translate, toolbar=True)
+        self._add(tr("Environment…"), self._environment)
 
     def unload(self) -> None:
         for action in self._actions:
@@ -47,6 +48,11 @@ class Plugin:
         if toolbar:
             self._iface.addToolBarIcon(action)
         self._actions.append(action)
+
+    def _environment(self) -> None:
+        import processing
+
+        processing.execAlgorithmDialog("geopix2pix:environment", {})
 
     def _translate(self) -> None:
         import processing  # Processing is itself a plugin, loaded after the core

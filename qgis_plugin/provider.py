@@ -9,6 +9,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from .algorithms.build_tiles import BuildTiles
 from .algorithms.draw_map import DrawMap
+from .algorithms.environment import Environment
 from .algorithms.evaluate import Evaluate
 from .algorithms.inspect_model import InspectModel
 from .algorithms.train import Train
@@ -30,5 +31,5 @@ class Provider(QgsProcessingProvider):
         return QIcon(str(ICON))
 
     def loadAlgorithms(self) -> None:
-        for algorithm in (Translate, BuildTiles, DrawMap, Train, Evaluate, InspectModel):
+        for algorithm in (Translate, BuildTiles, DrawMap, Train, Evaluate, InspectModel, Environment):
             self.addAlgorithm(algorithm())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from qgis.core import QgsApplication, QgsSettings
+
+from .environment import interpreter_in
 
 PYTHON = "geopix2pix/python"
 """The interpreter of the environment that does the work; empty = the plugin's own."""
@@ -17,11 +18,6 @@ VARIABLE = "GEOPIX2PIX_PYTHON"
 def environment_folder() -> Path:
     """Where the plugin's own environment lies: in the profile, beside its plugins."""
     return Path(QgsApplication.qgisSettingsDirPath()) / "geopix2pix" / "environment"
-
-
-def interpreter_in(environment: Path) -> Path:
-    """The interpreter of a virtual environment."""
-    return environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def python() -> Path:

@@ -27,7 +27,7 @@ from ..layersource import making, source_of
 from ..pixelgrid import PixelGrid
 from ..rendering import drawing, in_drawing_order, render
 from ..words import tr
-from .command_algorithm import CommandAlgorithm, options
+from .command_algorithm import CommandAlgorithm, add_advanced, options
 from .draw_map import area_of, look_of, look_parameters
 
 SOURCE, TARGET, DRAWN, VECTORS, STYLE, KNOWS = "SOURCE", "TARGET", "DRAWN", "VECTORS", "STYLE", "KNOWS"
@@ -71,26 +71,29 @@ class BuildTiles(CommandAlgorithm):
         self.addParameter(
             QgsProcessingParameterFeatureSource(REGION, tr("Only inside these polygons"), polygons, optional=True)
         )
-        self.add_advanced(
-            QgsProcessingParameterString(KNOWS, tr("Classes that the map can name (road,building)"), optional=True)
+        add_advanced(
+            self,
+            QgsProcessingParameterString(KNOWS, tr("Classes that the map can name: road,building"), optional=True),
         )
         number = QgsProcessingParameterNumber.Type
-        self.add_advanced(
-            QgsProcessingParameterNumber(SIZE, tr("Side of a tile in pixels"), number.Integer, 256, minValue=32)
+        add_advanced(
+            self, QgsProcessingParameterNumber(SIZE, tr("Side of a tile in pixels"), number.Integer, 256, minValue=32)
         )
-        self.add_advanced(
+        add_advanced(
+            self,
             QgsProcessingParameterNumber(
                 COVERAGE, tr("Least known share of a tile"), number.Double, 0.5, minValue=0, maxValue=1
-            )
+            ),
         )
-        self.add_advanced(
+        add_advanced(
+            self,
             QgsProcessingParameterNumber(
                 BUFFER, tr("Metres between training and validation areas"), number.Double, 0, minValue=0
-            )
+            ),
         )
         ways = [tr("tell it"), tr("leave it out"), tr("move it back")]
-        self.add_advanced(
-            QgsProcessingParameterEnum(MISALIGNED, tr("A map that lies beside its image"), ways, False, 0)
+        add_advanced(
+            self, QgsProcessingParameterEnum(MISALIGNED, tr("A map that lies beside its image"), ways, False, 0)
         )
         for parameter in look_parameters():
             self.addParameter(parameter)

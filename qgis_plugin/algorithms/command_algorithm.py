@@ -20,21 +20,25 @@ from ..words import duration, tr
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
+def add_advanced(algorithm: QgsProcessingAlgorithm, parameter: QgsProcessingParameterDefinition) -> None:
+    """Add a parameter that few need."""
+    parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+    algorithm.addParameter(parameter)
+
+
 class CommandAlgorithm(QgsProcessingAlgorithm):
     """An algorithm whose work is one command of geopix2pix, in a process of its own."""
 
     def createInstance(self) -> CommandAlgorithm:
         return type(self)()
 
-    def add_advanced(self, parameter: QgsProcessingParameterDefinition) -> None:
-        parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
-        self.addParameter(parameter)
-
     def canExecute(self) -> tuple[bool, str]:
         """Whether the environment is there, so that the toolbox says what is missing before the work."""
         if settings.python().exists():
             return True, ""
-        return False, tr("geopix2pix has no environment yet: set one up with Raster > geopix2pix > Environment")
+        return False, tr(
+            "geopix2pix has no environment yet: set one up with the algorithm 'Set up or check the environment'"
+        )
 
     def execute(self, arguments: Sequence[str], feedback: QgsProcessingFeedback) -> command.Record | None:
         """Run a command with progress; its result record, None if it was cancelled.

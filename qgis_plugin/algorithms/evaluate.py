@@ -13,7 +13,7 @@ from qgis.core import (
 )
 
 from ..words import tr
-from .command_algorithm import DEVICES, CommandAlgorithm, options
+from .command_algorithm import DEVICES, CommandAlgorithm, add_advanced, options
 
 MODEL, TILES, SPLIT, DEVICE, OUTPUT = "MODEL", "TILES", "SPLIT", "DEVICE", "OUTPUT"
 SPLITS = ("validation", "test", "train", "all")
@@ -42,7 +42,7 @@ class Evaluate(CommandAlgorithm):
         self.addParameter(model)
         self.addParameter(QgsProcessingParameterFile(TILES, tr("Folder of the tiles"), behavior.Folder))
         self.addParameter(QgsProcessingParameterEnum(SPLIT, tr("Which tiles"), list(SPLITS), defaultValue=0))
-        self.add_advanced(QgsProcessingParameterEnum(DEVICE, tr("Device"), list(DEVICES), defaultValue=0))
+        add_advanced(self, QgsProcessingParameterEnum(DEVICE, tr("Device"), list(DEVICES), defaultValue=0))
         self.addParameter(QgsProcessingParameterFolderDestination(OUTPUT, tr("Folder of the report")))
 
     def processAlgorithm(

@@ -17,7 +17,7 @@ from qgis.core import (
 )
 
 from ..words import tr
-from .command_algorithm import DEVICES, CommandAlgorithm, options
+from .command_algorithm import DEVICES, CommandAlgorithm, add_advanced, options
 
 TILES, START, PRESET, EPOCHS, IMAGES, DEVICE = "TILES", "START", "PRESET", "EPOCHS", "IMAGES", "DEVICE"
 OUTPUT, MODEL = "OUTPUT", "MODEL"
@@ -48,13 +48,14 @@ class Train(CommandAlgorithm):
         number = QgsProcessingParameterNumber.Type
         self.addParameter(QgsProcessingParameterNumber(EPOCHS, tr("Epochs"), number.Integer, 50, minValue=1))
         self.addParameter(QgsProcessingParameterBoolean(START, tr("Go on from the model of the package"), True))
-        self.add_advanced(QgsProcessingParameterEnum(PRESET, tr("Recipe"), list(PRESETS), defaultValue=0))
-        self.add_advanced(
+        add_advanced(self, QgsProcessingParameterEnum(PRESET, tr("Recipe"), list(PRESETS), defaultValue=0))
+        add_advanced(
+            self,
             QgsProcessingParameterNumber(
                 IMAGES, tr("Crops in an epoch (default: the recipe's)"), number.Integer, optional=True, minValue=1
-            )
+            ),
         )
-        self.add_advanced(QgsProcessingParameterEnum(DEVICE, tr("Device"), list(DEVICES), defaultValue=0))
+        add_advanced(self, QgsProcessingParameterEnum(DEVICE, tr("Device"), list(DEVICES), defaultValue=0))
         self.addParameter(QgsProcessingParameterFolderDestination(OUTPUT, tr("Folder of the run")))
         self.addOutput(QgsProcessingOutputFile(MODEL, tr("Model")))
 

@@ -26,7 +26,7 @@ from ..errors import LayerError
 from ..inputs import check_free, scratch, stretch, write_polygons
 from ..layersource import making, source_of
 from ..words import tr
-from .command_algorithm import DEVICES, CommandAlgorithm, options
+from .command_algorithm import DEVICES, CommandAlgorithm, add_advanced, options
 
 INPUT, MODEL, EXTENT, REGION, PIXEL = "INPUT", "MODEL", "EXTENT", "REGION", "PIXEL"
 SCALING, DEVICE, WINDOW, OVERLAP, MIN_AREA = "SCALING", "DEVICE", "WINDOW", "OVERLAP", "MIN_AREA"
@@ -64,7 +64,7 @@ class Translate(CommandAlgorithm):
             QgsProcessingParameterFeatureSource(REGION, tr("Only inside these polygons"), polygons, optional=True)
         )
         for parameter in _advanced():
-            self.add_advanced(parameter)
+            add_advanced(self, parameter)
         self.addParameter(QgsProcessingParameterRasterDestination(OUTPUT, tr("Map")))
         for name, words in ((CLASSES, tr("Classes")), (CONFIDENCE, tr("Confidence in percent"))):
             self.addParameter(
