@@ -1,6 +1,7 @@
 """Scenes and a tiny model for benchmarks: large ones are small on disk, and valid everywhere."""
 
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 import numpy as np
@@ -69,31 +70,61 @@ def _mosaic(path: Path, source: Path, size: tuple[int, int], places: list[tuple[
 
 
 def tiny_model(path: Path) -> Path:
-    """An exported model of five classes whose network computes next to nothing; windows are those of the default."""
+    """An exported model of five classes whose network is one convolution of single pixels; windows as by default."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    from geopix2pix.architecture import GeneratorSpec
+    from geopix2pix.model import ModelFile, default_model
+
+    default = ModelFile.load(default_model()).manifest
+    spec = GeneratorSpec(
+        head="palette", out_channels=default.generator.out_channels, norm="none", padding="replicate",
+        upsampling="resize", depth=1, width=2, dropout=0.0,
+    )  # fmt: skip
+    random_model(path, spec, window=default.window, overlap=default.overlap, independent=True)
+    model = onnx.load(path)
+    graph = model.graph
+    weights = np.random.default_rng(0).normal(0, 4, (spec.out_channels, spec.in_bands, 1, 1)).astype(np.float32)
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.initializer.append(numpy_helper.from_array(weights, "weights"))
+    graph.node.append(helper.make_node("Conv", [graph.input[0].name, "weights"], ["logits"]))
+    graph.node.append(helper.make_node("Softmax", ["logits"], [graph.output[0].name], axis=1))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def classic_model(folder: Path) -> tuple[Path, Path]:
+    """The U-Net of pix2pix with random weights, trained and exported; windows of 256 pixels, as published."""
+    from geopix2pix.architecture import GeneratorSpec
+
+    return random_model(folder / "classic.onnx", GeneratorSpec(), window=256, overlap=64, independent=False)
+
+
+def random_model(path: Path, spec: Any, *, window: int, overlap: int, independent: bool) -> tuple[Path, Path]:
+    """A model file with random weights, and what is exported of it to `path`."""
     import torch
 
     from geopix2pix import networks
-    from geopix2pix.architecture import GeneratorSpec
     from geopix2pix.export import export_model
     from geopix2pix.manifest import GroundResolution, Manifest, SourceBands, TargetBands
     from geopix2pix.model import ModelFile, default_model, write_model
     from geopix2pix.normalize import Scaling
 
     torch.set_num_threads(1)
-    default = ModelFile.load(default_model()).manifest
-    spec = GeneratorSpec(
-        head="palette", out_channels=default.generator.out_channels, norm="none", padding="replicate",
-        upsampling="resize", depth=1, width=2, dropout=0.0,
-    )  # fmt: skip
     network = networks.generator(spec)
-    networks.initialize(network, seed=1, std=0.5)
+    networks.initialize(network, seed=1)
+    side = 2 * spec.total_stride
+    networks.calibrate(network, [torch.rand(2, 3, side, side) * 2 - 1])
+    palette = ModelFile.load(default_model()).manifest.target.palette if spec.head == "palette" else None
+    names, scaling = ("red", "green", "blue"), Scaling.uniform(0, 255, 3)
     manifest = Manifest(
-        name="tiny", version="0", package="0", generator=spec,
-        source=SourceBands(names=("red", "green", "blue"), dtype="uint8", scaling=Scaling.uniform(0, 255, 3)),
-        target=TargetBands(names=("red", "green", "blue"), dtype="uint8", scaling=None, palette=default.target.palette),
-        window=default.window, overlap=default.overlap, total_stride=spec.total_stride, receptive_field=None,
-        tile_independent=True, ground_resolution=GroundResolution(), temperature=None, provenance={},
+        name=path.stem, version="0", package="0", generator=spec,
+        source=SourceBands(names=names, dtype="uint8", scaling=scaling),
+        target=TargetBands(names=names, dtype="uint8", scaling=None if palette else scaling, palette=palette),
+        window=window, overlap=overlap, total_stride=spec.total_stride, receptive_field=None,
+        tile_independent=independent, ground_resolution=GroundResolution(), temperature=None, provenance={},
     )  # fmt: skip
     trained = path.with_suffix(".safetensors")
     write_model(trained, manifest, {name: tensor.numpy() for name, tensor in networks.weights(network).items()})
-    return export_model(trained, path, threads=1)
+    return trained, export_model(trained, path, threads=1)

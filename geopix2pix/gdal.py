@@ -20,7 +20,7 @@ DRIVERS = ("GTiff", "JPEG", "PNG", "WEBP", "JP2OpenJPEG", "GIF", "BMP", "HFA", "
 """File formats that are opened, beside mosaics in GDAL's VRT format. None of them is a service or a database."""
 
 SETTINGS = {
-    "GDAL_CACHEMAX": 128 * 2**20,  # bytes for rasterio; GDAL's own default is 5 % of the memory
+    "GDAL_CACHEMAX": 64 * 2**20,  # bytes for rasterio; GDAL's own default is 5 % of the memory
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     # No file that we open may make GDAL talk to the network. Names are checked before they are opened; should one slip
     # through, no remote name is allowed and all traffic goes to a proxy that does not exist.

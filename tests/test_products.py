@@ -13,6 +13,9 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from rasterio.crs import CRS
 from rasterio.features import shapes
 
@@ -22,7 +25,7 @@ from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
 from geopix2pix.manifest import Manifest
 from geopix2pix.mapvectors import write_polygons
-from geopix2pix.products import painted
+from geopix2pix.products import classes_of, painted
 from geopix2pix.progress import Event, silent
 from geopix2pix.steadying import Steadied
 from geopix2pix.webexport import encoded, write_tiles
@@ -55,6 +58,11 @@ def made(tmp_path_factory, palette_model: Path) -> Path:
 
 
 # Classes and confidence
+
+
+@given(arrays(np.float32, st.tuples(*[st.integers(1, 6)] * 3), elements=st.sampled_from([-1, 0, 0.25, 0.5])))
+def test_the_class_is_the_first_of_the_highest(values: np.ndarray) -> None:
+    assert np.array_equal(classes_of(values), values.argmax(axis=0))
 
 
 def test_map_classes_and_confidence_tell_the_same(made: Path, palette_manifest: Manifest) -> None:
