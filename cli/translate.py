@@ -133,10 +133,10 @@ def translate(
     What is not valid in the scene is masked in the result, and so is what lies outside of the region. When it was
     stopped or killed, the same command goes on where it was. All results appear together when all is done.
 
-    SCENE may also be a folder, a quoted pattern, a STAC document (.json) or @LIST, a text file of such words. Then, or
-    if there are several, OUT is a folder, and {name} in the names of further results stands for each scene. One that
-    fails does not stop the others; the exit code is 1 then. Shares of many scenes are scenes, and a run without --shard
-    completes the folder.
+    SCENE may be the https address of a GeoTIFF. It may also be a folder, a quoted pattern, a STAC document (.json) or
+    @LIST, a text file of such words. Then, or if there are several, OUT is a folder, and {name} in the names of further
+    results stands for each scene. One that fails does not stop the others; the exit code is 1 then. Shares of many
+    scenes are scenes, and a run without --shard completes the folder.
     """
     from geopix2pix.inventory import is_many
     from geopix2pix.shard import Shard

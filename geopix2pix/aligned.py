@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from geopix2pix.ground import Floats, full_turn
 from geopix2pix.kernel import Kernel, rounded
 from geopix2pix.openfiles import OpenFiles, doubts_told_once
 from geopix2pix.raster import Patch
+from geopix2pix.remote import Source
 from geopix2pix.sourcefile import SourceFile, check_agreement
 from geopix2pix.view import View
 from geopix2pix.warp import needed, warped
@@ -35,7 +35,7 @@ class AlignedView(View):
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[Source],
         grid: GeoGrid,
         *,
         kernel: Kernel,
@@ -56,7 +56,7 @@ class AlignedView(View):
         self._open = OpenFiles(bands=bands, expand_colors=expand_colors, max_pixels=max_pixels)
         try:
             with doubts_told_once():
-                self._files = [SourceFile.of(self._open.reader(Path(path)), grid, kernel) for path in paths]
+                self._files = [SourceFile.of(self._open.reader(path), grid, kernel) for path in paths]
             check_agreement(self._files)
         except BaseException:
             self.close()

@@ -1,7 +1,6 @@
 """What a file says of its bands: which are alpha, where validity is stored, what means nodata, colours and names."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 from warnings import warn
 
@@ -13,6 +12,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from geopix2pix.errors import SceneWarning
 from geopix2pix.grid import Window
+from geopix2pix.remote import Source
 
 SAMPLE_SIDE = 256  # what is said of a whole scene comes from windows of this side, ...
 SAMPLE_WINDOWS = 64  # ... from all of them or from about this many
@@ -30,7 +30,7 @@ def sample_windows(width: int, height: int, count: int = SAMPLE_WINDOWS) -> list
 
 
 def data_and_alpha(
-    path: Path, dataset: DatasetReader, named: Sequence[int] | None
+    path: Source, dataset: DatasetReader, named: Sequence[int] | None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The bands of data, those `named` if any are, and the alpha bands among the others.
 

@@ -3,6 +3,7 @@
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -14,7 +15,8 @@ from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
-from geopix2pix.errors import GeoPix2PixError, GeoPix2PixWarning, RasterError
+from geopix2pix.errors import DownloadError, GeoPix2PixError, GeoPix2PixWarning, RasterError
+from geopix2pix.remote import OPENED_AS, RemoteFile, Source
 
 DRIVERS = ("GTiff", "JPEG", "PNG", "WEBP", "JP2OpenJPEG", "GIF", "BMP", "HFA", "ENVI", "EHdr")
 """File formats that are opened, beside mosaics in GDAL's VRT format. None of them is a service or a database."""
@@ -41,31 +43,51 @@ PROGRAMMING_MISTAKES = (AssertionError, NameError)
 
 _ONE_AT_A_TIME = RLock()
 """GDAL's block cache is shared: a read in one thread may flush what another is just writing, which crashes."""
+_OPENED = {
+    var: value for var, value in copy_context().items() if var.name in ("opener_registery", "open_file_exit_stacks")
+}
+"""Where rasterio (1.4) keeps what it has opened of servers, and would lose it with the thread that did."""
 
 
 @contextmanager
 def environment(**settings: Any) -> Iterator[None]:
     """A context in which GDAL runs under our settings and these, in one thread at a time."""
     with _ONE_AT_A_TIME, rasterio.Env(**SETTINGS, **settings):
+        for variable, value in _OPENED.items():
+            variable.set(value)
         yield
 
 
 @contextmanager
-def guarded(path: Path, task: str) -> Iterator[None]:
+def guarded(path: Source, task: str) -> Iterator[None]:
     """An `environment` for reading.
 
     Raises:
         RasterError: whatever fails inside; the message names `path`, the `task` and GDAL's reason.
+        DownloadError: the same for what a server sends.
     """
     try:
         with environment():
             yield
+            if isinstance(path, RemoteFile):
+                _check_sent(path)  # GDAL does without some parts of a file that it cannot read
     except (GeoPix2PixError, GeoPix2PixWarning, *PROGRAMMING_MISTAKES):
         raise
     except Exception as error:  # rasterio lets UnicodeDecodeError, MemoryError, ... through
+        if isinstance(path, RemoteFile):
+            _check_sent(path)
+            remedy = "check that the file is complete, or copy it here"
+            raise DownloadError(f"{path}: cannot {task}: {reason(error)}; {remedy}") from error
         by_system = isinstance(error, OSError) and error.errno is not None  # GDAL's failures have no number
         remedy = "check its name and permissions" if by_system else "check that the file is complete"
         raise RasterError(f"{path}: cannot {task}: {reason(error)}; {remedy}") from error
+
+
+def _check_sent(path: RemoteFile) -> None:
+    """Nothing, if the server has sent what GDAL has asked for; else its failure is raised, once."""
+    failure, path.failure = path.failure, None
+    if failure is not None:
+        raise failure
 
 
 @contextmanager
@@ -76,22 +98,25 @@ def unreferenced_allowed() -> Iterator[None]:
         yield
 
 
-def open_dataset(path: Path, *, max_pixels: int = MAX_PIXELS) -> DatasetReader:
-    """The open dataset of a local raster file; the caller closes it.
+def open_dataset(path: Source, *, max_pixels: int = MAX_PIXELS) -> DatasetReader:
+    """The open dataset of a local raster file, or of a GeoTIFF on a server; the caller closes it.
 
     Raises:
+        DownloadError: a server does not send it.
         RasterError: there is no such file, no driver among `DRIVERS` can open it, it names sources that are not local
             raster files, or reading it would take too much: above `max_pixels` or blocks above `MAX_BLOCK_BYTES`.
     """
     return open_with_files(path, max_pixels=max_pixels)[0]
 
 
-def open_with_files(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[DatasetReader, set[Path]]:
+def open_with_files(path: Source, *, max_pixels: int = MAX_PIXELS) -> tuple[DatasetReader, set[Source]]:
     """As `open_dataset`, and all files it is read from: its own, its sidecars, and those of its sources at any depth.
 
     Raises:
-        RasterError: as `open_dataset`.
+        RasterError, DownloadError: as `open_dataset`.
     """
+    if isinstance(path, RemoteFile):
+        return _open_remote(path, max_pixels), {path}
     checked: dict[Path, set[Path]] = {}
     dataset = _open(path, max_pixels, checked, 0)
     return dataset, set().union(*checked.values())
@@ -123,7 +148,20 @@ def _open(path: Path, max_pixels: int, checked: dict[Path, set[Path]], depth: in
         return dataset
 
 
-def _check_dataset(path: Path, dataset: DatasetReader, max_pixels: int) -> None:
+def _open_remote(path: RemoteFile, max_pixels: int) -> DatasetReader:
+    """As `open_dataset`. GDAL sees one file and no network."""
+    with guarded(path, "open it as a GeoTIFF"):
+        with unreferenced_allowed():
+            dataset = rasterio.open(OPENED_AS, driver="GTiff", sharing=False, opener=path.opener)
+        try:
+            _check_dataset(path, dataset, max_pixels)
+        except BaseException:
+            dataset.close()
+            raise
+        return dataset
+
+
+def _check_dataset(path: Source, dataset: DatasetReader, max_pixels: int) -> None:
     """Nothing, if the dataset can be read in bounded memory and without opening further files that we did not check."""
     if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):  # may name a URL, which GDAL would open
         raise RasterError(f"{path}: its metadata names an overview file elsewhere; remove OVERVIEW_FILE from it")

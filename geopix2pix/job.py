@@ -22,6 +22,7 @@ from geopix2pix.normalize import Scaling
 from geopix2pix.output import TAG, Compression, Driver, OutputSpec, Product
 from geopix2pix.products import Kind, spec_of
 from geopix2pix.raster import Georeference
+from geopix2pix.remote import Source
 
 Averaging = Literal["flips", "shifts"]
 """What is averaged over: a window's mirror images, or its shifts by half the network's stride."""
@@ -68,7 +69,7 @@ class Results:
 class Job:
     """What is to be translated, how, and into which files. Nothing is computed or written for it."""
 
-    source: Path
+    source: Source
     model: Path
     digest: str
     """SHA-256 of the model file."""

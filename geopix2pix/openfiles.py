@@ -4,11 +4,11 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from geopix2pix.errors import RasterError, SceneWarning
 from geopix2pix.raster import RasterReader
+from geopix2pix.remote import Source
 
 MAX_OPEN = 32  # systems allow a process 256 files and more, and a mosaic is several
 
@@ -22,10 +22,10 @@ class OpenFiles:
     def __init__(self, **options: Any) -> None:
         """`options` are those of `RasterReader`."""
         self._options = options
-        self._readers: OrderedDict[Path, RasterReader] = OrderedDict()
-        self._identities: dict[Path, dict[str, Any]] = {}
+        self._readers: OrderedDict[Source, RasterReader] = OrderedDict()
+        self._identities: dict[Source, dict[str, Any]] = {}
 
-    def reader(self, path: Path) -> RasterReader:
+    def reader(self, path: Source) -> RasterReader:
         """The reader of a file. What is doubtful about it is told when it is opened for the first time.
 
         Raises:
@@ -43,7 +43,7 @@ class OpenFiles:
         while self._readers:
             self._readers.popitem()[1].close()
 
-    def _opened(self, path: Path) -> RasterReader:
+    def _opened(self, path: Source) -> RasterReader:
         with warnings.catch_warnings():
             if path in self._identities:
                 warnings.simplefilter("ignore", SceneWarning)

@@ -20,6 +20,7 @@ from geopix2pix.manifest import Manifest
 from geopix2pix.model import ModelFile
 from geopix2pix.output import Compression, Driver, check_target
 from geopix2pix.products import check_kind
+from geopix2pix.remote import RemoteFile, Source, located
 from geopix2pix.resolution import extent_on, working_grid
 from geopix2pix.scene import SceneScaling, open_scene, scene_scaling, warn_of_doubts
 from geopix2pix.webexport import tiles_target
@@ -32,7 +33,7 @@ WITH_PLACE = ("vector", "tiles")
 
 
 def planned(
-    source: str | Path | DatasetReader,
+    source: str | Source | DatasetReader,
     output: str | Path,
     *,
     model: str | Path | None = None,
@@ -67,14 +68,14 @@ def planned(
     """The job that `translate` would do with the same arguments, which are described there.
 
     Raises:
-        RasterError: the source cannot be opened or read.
+        RasterError, DownloadError: the source cannot be opened or read, or its server does not send it.
         SceneError: the source does not fit the model; the message says which argument helps.
         RegionError, VectorError: the region cannot be used.
         ModelFileError: the model file cannot be used.
         ConfigError: an argument is impossible, alone or with the others.
         OutputError: an output exists and `overwrite` is false, or cannot be written.
     """
-    source = Path(source) if isinstance(source, str | PathLike) else _file_of(source)
+    source = located(source) if isinstance(source, str | PathLike | RemoteFile) else _file_of(source)
     means = Means(precision, compiled)
     model = package_model(engine, device, means) if model is None else Path(model)
     results = Results(
@@ -178,7 +179,7 @@ def _path(text: str | Path | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _check_names(source: Path, model: Path, results: Results) -> None:
+def _check_names(source: Source, model: Path, results: Results) -> None:
     """Nothing, if the results may have these names.
 
     Raises:
@@ -191,7 +192,7 @@ def _check_names(source: Path, model: Path, results: Results) -> None:
             if any(target.iterdir()) and not results.overwrite:
                 raise OutputError(f"{target}: holds something already; name another folder or allow to overwrite it")
         else:
-            check_target(target, source, overwrite=results.overwrite)
+            check_target(target, source if isinstance(source, Path) else None, overwrite=results.overwrite)
         others = (model.absolute(), *(other.absolute() for _, other in names[:number]))
         if target.absolute() in others:
             raise OutputError(f"{target}: is asked for twice, or is the model; give each result a name of its own")

@@ -13,6 +13,7 @@ from rasterio.windows import Window as RasterioWindow
 from geopix2pix.bands import color_table
 from geopix2pix.gdal import MAX_PIXELS, guarded, open_dataset
 from geopix2pix.grid import Window
+from geopix2pix.remote import Source
 
 SIDE = 1024  # pixels of the longer side of each half: a screen shows both
 GUTTER = 16
@@ -22,7 +23,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 def side_by_side(
-    source: Path, result: Path, bands: Sequence[int], extent: Window, max_pixels: int = MAX_PIXELS
+    source: Source, result: Path, bands: Sequence[int], extent: Window, max_pixels: int = MAX_PIXELS
 ) -> bytes:
     """A PNG of the `bands` (1-based, the first three or the first one) of a scene on the left, its map on the right.
 
@@ -46,7 +47,7 @@ def side_by_side(
 
 
 def _decimated(
-    path: Path, bands: Sequence[int] | None, extent: Window | None, max_pixels: int
+    path: Source, bands: Sequence[int] | None, extent: Window | None, max_pixels: int
 ) -> tuple[Picture, npt.NDArray[np.bool_]]:
     """At most `SIDE` pixels a side of a window of a raster as red, green and blue, and where it is valid."""
     with open_dataset(path, max_pixels=max_pixels) as dataset, guarded(path, "make a preview of it"):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -26,8 +25,9 @@ from geopix2pix.bands import (
 )
 from geopix2pix.errors import RasterError, SceneError
 from geopix2pix.fill import FILL_RADIUS, fill_holes, reflect
-from geopix2pix.gdal import MAX_PIXELS, guarded, open_with_files
+from geopix2pix.gdal import MAX_PIXELS, environment, guarded, open_with_files
 from geopix2pix.grid import Window
+from geopix2pix.remote import RemoteFile, Source, located
 
 IDENTITY = Affine.identity()
 MAX_BANDS = 512  # imaging spectrometers have up to about 450
@@ -72,13 +72,13 @@ class RasterReader:
 
     def __init__(
         self,
-        path: Path | str,
+        path: Source | str,
         *,
         bands: Sequence[int] | None = None,
         expand_colors: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        """Open the scene at `path`.
+        """Open the scene at `path`, which may be an address such as https://HOST/scene.tif.
 
         `bands` are 1-based; all but the alpha bands by default. With `expand_colors` a scene whose only band has a
         colour table is read as red, green and blue.
@@ -87,8 +87,9 @@ class RasterReader:
             RasterError: the file cannot be opened, or is refused: complex numbers, no band or above `MAX_BANDS`, above
                 `max_pixels`, blocks above 512 MiB, sources that are not local.
             SceneError: `bands` names a band that the scene does not have.
+            DownloadError: a server does not send what was asked for.
         """
-        self.path = Path(path)
+        self.path = located(path)
         self._dataset, self._files = open_with_files(self.path, max_pixels=max_pixels)
         try:
             with guarded(self.path, "open it as a raster"):
@@ -157,12 +158,13 @@ class RasterReader:
     def identity(self) -> dict[str, Any]:
         """What tells this state of this scene from others, wherever it lies; JSON values.
 
-        The sizes and times of all its files (sidecars and all sources of a mosaic too), its size and the bands read.
+        The sizes and times of all its files (sidecars and all sources of a mosaic too), its size and the bands read. A
+        server is asked for the size, version and beginning of its file.
         """
         with guarded(self.path, "list its files"):
-            files = [(file.name, file.stat()) for file in self._files]
+            files = sorted(_state(file) for file in self._files)
         return {
-            "files": sorted([name, stat.st_size, stat.st_mtime_ns] for name, stat in files),
+            "files": files,
             "width": self.width,
             "height": self.height,
             "bands": list(self.bands),
@@ -170,7 +172,8 @@ class RasterReader:
         }
 
     def close(self) -> None:
-        self._dataset.close()
+        with environment():
+            self._dataset.close()
 
     def __enter__(self) -> "RasterReader":
         return self
@@ -231,3 +234,11 @@ class RasterReader:
             return data
         # rasterio reads several bands at once only if they have one dtype
         return np.stack([self._dataset.read(band, window=where).astype(self._stored_dtype) for band in self.bands])
+
+
+def _state(file: Source) -> list[Any]:
+    """What tells the state of a file from others."""
+    if isinstance(file, RemoteFile):
+        return file.identity()
+    stat = file.stat()
+    return [file.name, stat.st_size, stat.st_mtime_ns]

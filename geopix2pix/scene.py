@@ -2,13 +2,13 @@
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from geopix2pix.errors import ConfigError, SceneError, SceneWarning, SeamWarning
 from geopix2pix.manifest import Manifest
 from geopix2pix.normalize import Scaling
 from geopix2pix.raster import RasterReader
+from geopix2pix.remote import Source
 
 SceneScaling = Literal["model", "scene"] | tuple[float, float]
 """`model`: as the model file says; `scene`: between the 2nd and 98th percentile of the scene's valid pixels, for each
@@ -16,7 +16,7 @@ band; (low, high): the same two values, in the scene's own units, for all bands.
 PERCENTILES = (2.0, 98.0)
 
 
-def open_scene(path: Path, manifest: Manifest, bands: Sequence[int] | None, max_pixels: int) -> RasterReader:
+def open_scene(path: Source, manifest: Manifest, bands: Sequence[int] | None, max_pixels: int) -> RasterReader:
     """The scene with the bands that the model reads, in its order; `bands` (1-based) overrides the choice.
 
     A scene whose only band has a colour table counts as red, green and blue.

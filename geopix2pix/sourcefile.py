@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from geopix2pix.grid import Window
 from geopix2pix.ground import points_in
 from geopix2pix.kernel import Kernel
 from geopix2pix.raster import RasterReader
+from geopix2pix.remote import Source
 from geopix2pix.warp import stretches
 
 MAX_FINER = 2048  # columns or rows of a file in one pixel of the grid: all of these are read at once for their mean
@@ -24,7 +24,7 @@ MAX_FINER = 2048  # columns or rows of a file in one pixel of the grid: all of t
 class SourceFile:
     """A file that shows on a grid: in its own pixels or, where these are much finer, in means of them."""
 
-    path: Path
+    path: Source
     grid: GeoGrid
     """Of the pixels or means that are shown."""
     extent: Window

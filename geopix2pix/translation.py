@@ -32,6 +32,7 @@ from geopix2pix.planning import MARGIN, planned
 from geopix2pix.products import painted
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.raster import IDENTITY, RasterReader
+from geopix2pix.remote import Source
 from geopix2pix.scene import SceneScaling
 from geopix2pix.seams import measured_seams
 from geopix2pix.steadying import Steadied
@@ -44,7 +45,7 @@ Paint = Callable[[npt.NDArray[np.float32]], Sequence[npt.NDArray[Any]]]
 
 
 def translate(
-    source: str | Path | DatasetReader,
+    source: str | Source | DatasetReader,
     output: str | Path,
     *,
     model: str | Path | None = None,
@@ -79,7 +80,8 @@ def translate(
 ) -> Path:
     """Translate the raster `source` with a model into `output`, a cloud-optimised GeoTIFF; its path.
 
-    `source` may also be an open dataset of a file; for other datasets and for arrays there is `translate_array`.
+    `source` may also be the http or https address of a GeoTIFF, or an open dataset of a file; for other datasets and
+    for arrays there is `translate_array`.
 
     The result has the source's pixels, CRS and transform; what is not valid in the source is masked in it. A run that
     was killed or cancelled goes on where it stopped when it is called again with the same arguments. All results appear
@@ -105,7 +107,8 @@ def translate(
     a PNG that shows scene and result side by side.
 
     Raises:
-        RasterError: the source cannot be opened or read.
+        RasterError: the source cannot be opened or read, or was changed meanwhile.
+        DownloadError: its server does not send what was asked for; finished rows are kept as if it was cancelled.
         SceneError: the source does not fit the model; the message says which argument helps.
         RegionError, VectorError: the region cannot be used.
         ModelFileError: the model file cannot be used.
@@ -177,6 +180,7 @@ def run(job: Job, *, rows: range | None = None, engine: Engine | None = None, pr
         with _writer(job, parameters, rows) as writer:
             area, paint = scene(job.grid.crop), partial(_painted, job)
             write_rows(area, engine, job.scaling, job.grid, writer, paint, batch, progress, rows)
+            _opened(job).close()  # a source that was changed meanwhile may be half of this and half of that
             if rows is not None:
                 return shard_folder(job.output, rows)
             _finish(job, writer, parameters, progress, report)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from geopix2pix.assembly import assemble
-from geopix2pix.errors import Cancelled, GeoPix2PixWarning, OutputError
+from geopix2pix.errors import Cancelled, DownloadError, GeoPix2PixWarning, OutputError
 from geopix2pix.files import sync
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line, append_line, differences, read_journal, start_journal
@@ -52,8 +52,8 @@ class RasterWriter:
 
     Row bands go to part files in a folder, OUT.part beside the first target, with a journal. `assemble` makes one file
     of them for each raster and gives it its name; until then no target is touched. A run that was killed, cancelled or
-    interrupted goes on after its last finished row when it is started again with equal arguments. Any other failure
-    removes the folder.
+    interrupted, or whose server failed, goes on after its last finished row when it is started again with equal
+    arguments. Any other failure removes the folder.
 
     A writer for some `rows` only does a share of the work: its folder, OUT.rows-FIRST-END.part, stays when it is left,
     and another writer takes it over with `adopt`.
@@ -245,7 +245,7 @@ class RasterWriter:
         for band in self._open_bands:
             with suppress(OutputError), writing(self.path):  # what is being written is thrown away
                 band.close()
-        if isinstance(error, Exception) and not isinstance(error, Cancelled):
+        if isinstance(error, Exception) and not isinstance(error, Cancelled | DownloadError):
             self._remove()
         else:
             self._lock.release()

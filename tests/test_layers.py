@@ -35,10 +35,10 @@ LAYERS = {
     "ogr": Layer("ogr", "", "pyogrio"),
     "pixels": Layer("grid normalize blend fill registration calibration", "values", "numpy"),
     "rasters": Layer(
-        "gdal bands raster output journal rowband assembly parts writer preview "
+        "remote gdal bands raster output journal rowband assembly parts writer preview "
         "ground geogrid kernel averages warp view openfiles sourcefile aligned vrt",
         "values pixels",
-        "numpy rasterio affine filelock",
+        "numpy rasterio affine filelock urllib3",
     ),
     "areas": Layer("polygons regions outline", "values pixels rasters", "numpy rasterio affine shapely pyogrio"),
     "webtiles": Layer("webtiles.*", "values pixels rasters", "numpy rasterio affine mercantile pmtiles urllib3"),
