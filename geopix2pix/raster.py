@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from geopix2pix.errors import RasterError, SceneError
 from geopix2pix.fill import FILL_RADIUS, fill_holes, reflect
 from geopix2pix.gdal import MAX_PIXELS, environment, guarded, open_with_files
 from geopix2pix.grid import Window
-from geopix2pix.remote import RemoteFile, Source, located
+from geopix2pix.remote import RemoteFile, Source
 
 IDENTITY = Affine.identity()
 MAX_BANDS = 512  # imaging spectrometers have up to about 450
@@ -78,7 +79,7 @@ class RasterReader:
         expand_colors: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        """Open the scene at `path`, which may be an address such as https://HOST/scene.tif.
+        """Open the scene at `path`.
 
         `bands` are 1-based; all but the alpha bands by default. With `expand_colors` a scene whose only band has a
         colour table is read as red, green and blue.
@@ -89,7 +90,7 @@ class RasterReader:
             SceneError: `bands` names a band that the scene does not have.
             DownloadError: a server does not send what was asked for.
         """
-        self.path = located(path)
+        self.path = path if isinstance(path, RemoteFile) else Path(path)
         self._dataset, self._files = open_with_files(self.path, max_pixels=max_pixels)
         try:
             with guarded(self.path, "open it as a raster"):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -109,8 +110,8 @@ class RasterWriter:
 
     @property
     def carry(self) -> list[npt.NDArray[Any]] | None:
-        """What the blender carries from the last finished row to the next one; None before the first."""
-        if not self._rows:
+        """What the blender carries from the last finished row to the next one; None before the first, or if lost."""
+        if not self._rows or not self._carry_file(len(self._rows) - 1).exists():
             return None
         carry = []
         with self._carry_file(len(self._rows) - 1).open("rb") as file:
@@ -290,14 +291,15 @@ class RasterWriter:
                 unlink(file)
 
     def _resume(self, lines: list[Line]) -> None:
-        """Take over the finished rows of an earlier run, if the disk really holds all of them."""
+        """Take over the finished rows of an earlier run, up to the first one that the disk does not really hold."""
         rows = [Row(bands_of(line), self._parts(row), line.get("remarks", {})) for row, line in enumerate(lines)]
+        self._rows = list(takewhile(is_whole, rows))
         carry = self._carry_file(len(rows) - 1)
-        if rows and all(map(is_whole, rows)) and carry.exists() and checksum(carry) == lines[-1]["carry"]:
-            self._rows = rows
-        elif rows:
-            found = "parts of an earlier run are damaged or missing"
-            warn(f"{self._folder}: {found}; starting anew", GeoPix2PixWarning, stacklevel=4)
+        if rows and (not carry.exists() or checksum(carry) != lines[-1]["carry"]):
+            carry.unlink(missing_ok=True)  # what it held is computed again
+        if len(self._rows) < len(rows):
+            found = f"parts of an earlier run are damaged or missing, from row {len(self._rows)} of windows on"
+            warn(f"{self._folder}: {found}; these are computed again", GeoPix2PixWarning, stacklevel=4)
 
     def _remove(self) -> None:
         """Remove the folder of parts."""

@@ -93,7 +93,7 @@ def test_any_bytes_are_those_of_the_file_and_few_are_kept(data) -> None:
 @pytest.mark.parametrize("manner", MENDING)
 def test_what_a_server_mends_in_time_is_not_noticed(server: WebServer, noise: Path, manner: str) -> None:
     server.manner, server.after, server.until = manner, 2, 4
-    with RasterReader(server.url) as reader, RasterReader(noise) as local:
+    with RasterReader(RemoteFile(server.url)) as reader, RasterReader(noise) as local:
         for seen, expected in zip(reader.read(reader.extent), local.read(local.extent), strict=True):
             assert np.array_equal(seen, expected)
     assert len(server.asked) > 3
@@ -184,14 +184,14 @@ def test_a_scene_that_changes_between_plan_and_run_is_noticed(
 def test_redirects_are_followed_but_not_for_ever_nor_out_of_encryption(server: WebServer, noise: Path) -> None:
     with serving(b"") as other:
         other.manner = f"redirect {server.url}"
-        with RasterReader(other.url) as reader, RasterReader(noise) as local:
+        with RasterReader(RemoteFile(other.url)) as reader, RasterReader(noise) as local:
             assert np.array_equal(reader.read(reader.extent).data, local.read(local.extent).data)
         other.manner = f"redirect {other.url}"
         with pytest.raises(DownloadError, match="redirects more than 5 times"):
-            RasterReader(other.url)
+            RasterReader(RemoteFile(other.url))
         other.manner = "redirect file:///etc/passwd"
         with pytest.raises(DownloadError, match="redirects to an address"):
-            RasterReader(other.url)
+            RasterReader(RemoteFile(other.url))
 
 
 @pytest.mark.parametrize(
@@ -218,15 +218,15 @@ def test_only_the_address_that_was_given_is_asked(server: WebServer, tmp_path: P
         planned(tmp_path / "a.vrt", tmp_path / "map.tif")
     assert server.asked == []
     with serving((tmp_path / "a.vrt").read_bytes()) as other, pytest.raises(DownloadError, match="cannot open it as"):
-        RasterReader(other.url)
+        RasterReader(RemoteFile(other.url))
     assert server.asked == []
 
 
 def test_a_hostile_file_is_refused_from_a_server_too(tmp_path: Path) -> None:
     with serving(b"II*\0" + bytes(300)) as server, pytest.raises(GeoPix2PixError):
-        RasterReader(server.url)
+        RasterReader(RemoteFile(server.url))
     with serving(b"") as server, pytest.raises(DownloadError):
-        RasterReader(server.url)
+        RasterReader(RemoteFile(server.url))
 
 
 def test_a_preview_of_what_a_server_does_not_send_says_so(server: WebServer, noise: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_scene_may_be_opened_read_and_closed_in_different_threads(server: WebS
     with RasterReader(noise) as local:
         expected = local.read(local.extent)
     for _ in range(3):
-        reader = elsewhere(RasterReader, server.url)
+        reader = elsewhere(RasterReader, RemoteFile(server.url))
         seen = elsewhere(reader.read, reader.extent)
         elsewhere(reader.close)
         assert np.array_equal(seen.data, expected.data)
