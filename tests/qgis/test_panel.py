@@ -1,0 +1,172 @@
+"""The panel: its button with the real command line, and what it adds to the project."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("qgis.core", reason="this Python has no QGIS")
+
+from qgis.core import (
+    QgsApplication,
+    QgsFeature,
+    QgsGeometry,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
+from qgis.gui import QgsMapCanvas, QgsMessageBar
+
+from qgis_plugin import settings
+from qgis_plugin.errors import LayerError
+from qgis_plugin.panel import SELECTED, VISIBLE, Panel
+
+PATIENCE = 120  # seconds, so that a panel that never ends does not hold the tests up
+
+
+class Window:
+    """As much of QGIS's window as the panel uses, of real widgets."""
+
+    def __init__(self) -> None:
+        self._canvas, self._bar = QgsMapCanvas(), QgsMessageBar()
+
+    def mapCanvas(self) -> QgsMapCanvas:
+        return self._canvas
+
+    def messageBar(self) -> QgsMessageBar:
+        return self._bar
+
+
+@pytest.fixture
+def panel(qgis_app: QgsApplication, python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Panel]:
+    from qgis_plugin.provider import Provider
+
+    monkeypatch.setenv(settings.VARIABLE, str(python))
+    provider = Provider()
+    assert QgsApplication.processingRegistry().addProvider(provider)
+    made = Panel(Window())
+    yield made
+    made.stop()
+    end_of(made)
+    made.deleteLater()
+    QgsApplication.processingRegistry().removeProvider(provider)
+    QgsProject.instance().clear()
+
+
+def added(layer: Any) -> Any:
+    assert layer.isValid()
+    QgsProject.instance().addMapLayer(layer)
+    return layer
+
+
+def press(panel: Panel) -> str:
+    """What the panel says in the end."""
+    panel.start.click()
+    return end_of(panel)
+
+
+def end_of(panel: Panel) -> str:
+    """What it says when its work is over; meanwhile QGIS goes on."""
+    late = time.monotonic() + PATIENCE
+    while not panel.start.isEnabled():
+        QgsApplication.processEvents()
+        time.sleep(0.01)
+        assert time.monotonic() < late, "the panel is still at work"
+    return panel.state.text()
+
+
+def test_one_button_puts_the_map_above_its_source(panel: Panel, sample: Path, tmp_path: Path) -> None:
+    added(QgsRasterLayer(str(sample / "map.tif"), "above"))
+    scene = added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    panel.layer.setLayer(scene)
+    panel.confidence.setChecked(True)
+    output = tmp_path / "Straße und Weg" / "karte.tif"
+    output.parent.mkdir()
+    panel.output.setFilePath(str(output))
+    told: list[str] = []
+    shares: list[int] = []
+    panel.bar.valueChanged.connect(shares.append)
+    panel.start.click()
+    panel._work.voice.told.connect(told.append)
+    assert "done" in end_of(panel)
+    assert max(shares) == 100 and told
+
+    children = QgsProject.instance().layerTreeRoot().children()
+    group = children[[child.name() for child in children].index("scene") - 1]
+    assert group.name() == "scene: streets 0.1"
+    classes, painted, confidence = (node.layer() for node in group.children())
+    assert [Path(layer.source()).name for layer in (classes, painted, confidence)] == [
+        "karte_classes.tif", "karte.tif", "karte_confidence.tif",
+    ]  # fmt: skip
+    assert [entry.label for entry in classes.renderer().classes()] == [
+        "land", "building", "road", "vegetation", "water",
+    ]  # fmt: skip
+    assert painted.extent() == scene.extent() and painted.width() == scene.width()
+
+    assert "'map' shows it" in press(panel)  # the same file, which QGIS holds open now
+
+
+def test_the_button_can_be_taken_back(panel: Panel, sample: Path, tmp_path: Path) -> None:
+    added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    output = tmp_path / "map.tif"
+    panel.output.setFilePath(str(output))
+    panel.start.click()
+    assert not panel.start.isEnabled()
+    panel.cancel.click()
+    assert "cancelled" in end_of(panel)
+    assert not output.exists() and len(QgsProject.instance().mapLayers()) == 1
+
+
+def test_a_missing_environment_is_told(
+    panel: Panel, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    monkeypatch.setenv(settings.VARIABLE, str(tmp_path / "none"))
+    panel.start.click()
+    assert "no environment" in panel.state.text()
+
+
+def test_a_failure_is_told_and_the_button_comes_back(panel: Panel, sample: Path, tmp_path: Path) -> None:
+    added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    model = tmp_path / "broken.onnx"
+    model.write_bytes(b"no model")
+    panel.model.setFilePath(str(model))
+    assert "broken.onnx" in press(panel)
+
+
+def test_what_is_chosen_is_what_the_algorithm_gets(panel: Panel, sample: Path) -> None:
+    with pytest.raises(LayerError, match="no layer is chosen"):
+        panel.parameters()
+    scene = added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    canvas = panel._iface.mapCanvas()
+    canvas.setDestinationCrs(scene.crs())
+    canvas.setExtent(scene.extent())
+    panel.where.setCurrentIndex(VISIBLE)
+    chosen = panel.parameters()
+    assert chosen["INPUT"] == scene.id() and chosen["EXTENT"].crs() == scene.crs()
+    assert chosen["EXTENT"].contains(scene.extent())
+
+    panel.where.setCurrentIndex(SELECTED)
+    with pytest.raises(LayerError, match="no polygon is selected"):
+        panel.parameters()
+    polygons = added(QgsVectorLayer(f"Polygon?crs={scene.crs().authid()}", "areas", "memory"))
+    feature = QgsFeature()
+    feature.setGeometry(QgsGeometry.fromRect(scene.extent()))
+    polygons.dataProvider().addFeature(feature)
+    polygons.selectAll()
+    panel.polygons.setLayer(polygons)
+    region = panel.parameters()["REGION"]
+    assert region.selectedFeaturesOnly and "EXTENT" not in panel.parameters()
+
+
+def test_a_source_that_is_removed_meanwhile_is_not_missed(panel: Panel, sample: Path, tmp_path: Path) -> None:
+    scene = added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    panel.classes.setChecked(False)
+    panel.output.setFilePath(str(tmp_path / "map.tif"))
+    panel.start.click()
+    QgsProject.instance().removeMapLayer(scene.id())
+    assert "done" in end_of(panel)
+    (group,) = QgsProject.instance().layerTreeRoot().children()
+    assert group.name() == "scene: streets 0.1"
