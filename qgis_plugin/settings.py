@@ -22,8 +22,13 @@ def environment_folder() -> Path:
 
 def python() -> Path:
     """The interpreter that does the work, whether it is there or not."""
-    chosen = os.environ.get(VARIABLE) or str(QgsSettings().value(PYTHON, "") or "")
+    chosen = os.environ.get(VARIABLE) or chosen_python()
     return Path(chosen) if chosen else interpreter_in(environment_folder())
+
+
+def chosen_python() -> str:
+    """The environment that the user chose; "" = the plugin's own."""
+    return str(QgsSettings().value(PYTHON, "") or "")
 
 
 def choose_python(path: str) -> None:

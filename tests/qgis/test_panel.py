@@ -21,6 +21,7 @@ from qgis.gui import QgsMapCanvas, QgsMessageBar
 
 from qgis_plugin import settings
 from qgis_plugin.errors import LayerError
+from qgis_plugin.optionspage import OptionsFactory
 from qgis_plugin.panel import SELECTED, VISIBLE, Panel
 
 PATIENCE = 120  # seconds, so that a panel that never ends does not hold the tests up
@@ -170,3 +171,19 @@ def test_a_source_that_is_removed_meanwhile_is_not_missed(panel: Panel, sample: 
     assert "done" in end_of(panel)
     (group,) = QgsProject.instance().layerTreeRoot().children()
     assert group.name() == "scene: streets 0.1"
+
+
+def test_the_options_choose_the_environment(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(settings.VARIABLE)
+    before = settings.chosen_python()
+    try:
+        settings.choose_python("")
+        page = OptionsFactory().createWidget()
+        assert page.python.filePath() == "" and settings.environment_folder() in settings.python().parents
+        page.python.setFilePath("/other place/bin/python")
+        assert settings.chosen_python() == ""  # not before it is applied
+        page.apply()
+        assert settings.python() == Path("/other place/bin/python")
+        assert OptionsFactory().createWidget().python.filePath() == "/other place/bin/python"
+    finally:
+        settings.choose_python(before)
