@@ -125,10 +125,11 @@ class Panel(QgsDockWidget):
             chosen["REGION"] = QgsProcessingFeatureSourceDefinition(polygons.id(), True)
         return chosen
 
-    def stop(self) -> None:
-        """Cancel what runs, as when the plugin is unloaded."""
+    def close_down(self) -> None:
+        """End what runs, before the plugin is unloaded."""
         if self._work is not None:
-            self._work.cancel()
+            self._work.abandon()
+            self._work = None
 
     def _start(self) -> None:
         if not settings.python().exists():
@@ -143,13 +144,17 @@ class Panel(QgsDockWidget):
         self._source = Source.of(self.layer.currentLayer())
         self._work = work = Work("translate", parameters, QgsProject.instance(), ended=self._ended)
         work.voice.told.connect(self.state.setText)
-        work.voice.progressChanged.connect(lambda share: self.bar.setValue(int(share)))
+        work.voice.progressChanged.connect(self._progress)
         self._running(True)
         work.start()
 
     def _cancel(self) -> None:
-        self.state.setText(tr("stopping…"))
-        self.stop()
+        if self._work is not None:
+            self.state.setText(tr("stopping…"))
+            self._work.cancel()
+
+    def _progress(self, share: float) -> None:
+        self.bar.setValue(int(share))
 
     def _ended(self, results: dict[str, Any], failure: str) -> None:
         self._work = None

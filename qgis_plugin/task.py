@@ -17,6 +17,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import pyqtSignal
 
 LOG = "geopix2pix"  # the name of the tab in the log panel
+PATIENCE = 5000  # milliseconds; a cancelled command has ended after little more than a second
 
 
 class Voice(QgsProcessingFeedback):
@@ -75,6 +76,12 @@ class Work:
 
     def cancel(self) -> None:
         self.voice.cancel()
+
+    def abandon(self) -> None:
+        """Cancel it and wait for its end, as before the plugin goes; `ended` is not called any more."""
+        self._ended = lambda results, failure: None
+        self.voice.cancel()
+        self._task.waitForFinished(PATIENCE)
 
     def _executed(self, successful: bool, results: dict[str, Any]) -> None:
         failure = self.voice.failure

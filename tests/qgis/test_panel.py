@@ -18,8 +18,10 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.gui import QgsMapCanvas, QgsMessageBar
+from qgis.PyQt.QtCore import QCoreApplication, QEvent
+from qgis.PyQt.QtWidgets import QMainWindow
 
-from qgis_plugin import settings
+from qgis_plugin import classFactory, settings
 from qgis_plugin.errors import LayerError
 from qgis_plugin.optionspage import OptionsFactory
 from qgis_plugin.panel import SELECTED, VISIBLE, Panel
@@ -28,16 +30,50 @@ PATIENCE = 120  # seconds, so that a panel that never ends does not hold the tes
 
 
 class Window:
-    """As much of QGIS's window as the panel uses, of real widgets."""
+    """As much of QGIS's window as the plugin uses, of real widgets."""
 
     def __init__(self) -> None:
-        self._canvas, self._bar = QgsMapCanvas(), QgsMessageBar()
+        self._canvas, self._bar, self._main = QgsMapCanvas(), QgsMessageBar(), QMainWindow()
+        self.pages: list[Any] = []
+        self.actions: list[Any] = []
+        self.active: Any = None
 
     def mapCanvas(self) -> QgsMapCanvas:
         return self._canvas
 
     def messageBar(self) -> QgsMessageBar:
         return self._bar
+
+    def mainWindow(self) -> QMainWindow:
+        return self._main
+
+    def activeLayer(self) -> Any:
+        return self.active
+
+    def addDockWidget(self, area: Any, widget: Any) -> None:
+        self._main.addDockWidget(area, widget)
+
+    def removeDockWidget(self, widget: Any) -> None:
+        self._main.removeDockWidget(widget)
+
+    def registerOptionsWidgetFactory(self, page: Any) -> None:
+        self.pages.append(page)
+
+    def unregisterOptionsWidgetFactory(self, page: Any) -> None:
+        self.pages.remove(page)
+
+    def addToolBarIcon(self, action: Any) -> None:
+        self.actions.append(action)
+
+    def removeToolBarIcon(self, action: Any) -> None:
+        if action in self.actions:
+            self.actions.remove(action)
+
+    def addPluginToRasterMenu(self, menu: str, action: Any) -> None:
+        pass
+
+    def removePluginRasterMenu(self, menu: str, action: Any) -> None:
+        pass
 
 
 @pytest.fixture
@@ -49,8 +85,7 @@ def panel(qgis_app: QgsApplication, python: Path, monkeypatch: pytest.MonkeyPatc
     assert QgsApplication.processingRegistry().addProvider(provider)
     made = Panel(Window())
     yield made
-    made.stop()
-    end_of(made)
+    made.close_down()
     made.deleteLater()
     QgsApplication.processingRegistry().removeProvider(provider)
     QgsProject.instance().clear()
@@ -187,3 +222,30 @@ def test_the_options_choose_the_environment(panel: Panel, monkeypatch: pytest.Mo
         assert OptionsFactory().createWidget().python.filePath() == "/other place/bin/python"
     finally:
         settings.choose_python(before)
+
+
+def test_the_plugin_opens_the_panel_and_leaves_nothing(
+    qgis_app: QgsApplication, python: Path, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it is at work."""
+    monkeypatch.setenv(settings.VARIABLE, str(python))
+    window = Window()
+    scene = added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    added(QgsRasterLayer(str(sample / "map.tif"), "map"))
+    plugin = classFactory(window)
+    plugin.initGui()
+    (panel,) = window.mainWindow().findChildren(Panel)
+    assert len(window.pages) == 1 and not panel.isUserVisible()
+    window.active = scene
+    window.actions[0].trigger()
+    assert panel.layer.currentLayer() == scene
+    panel.output.setFilePath(str(tmp_path / "map.tif"))
+    panel.start.click()
+    assert QgsApplication.taskManager().activeTasks()
+    plugin.unload()
+    QgsApplication.processEvents()
+    assert not QgsApplication.taskManager().activeTasks() and not (tmp_path / "map.tif").exists()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert not window.mainWindow().findChildren(Panel) and not window.pages and not window.actions
+    assert QgsApplication.processingRegistry().providerById("geopix2pix") is None
+    QgsProject.instance().clear()
