@@ -1,3 +1,4 @@
 from .main import main
 
-main()
+if __name__ == "__main__":  # the processes that train together import this module, too
+    main()

@@ -75,6 +75,9 @@ from .report import Report
     help="Go on from the generator of this model (.safetensors); default = the model in the package.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Another seed, other weights and crops.")
+@click.option("--precision", type=click.Choice(options.PRECISIONS), help="What networks compute in; fp16 on a GPU.")
+@click.option("--compile", "compiled", is_flag=True, default=None, help="Let torch compile the generator.")
+@click.option("--processes", type=click.IntRange(min=1), help="Processes that share each batch, one for each GPU.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that read pictures; no result depends on it.")
 @click.option("--tensorboard", is_flag=True, help="Write RUN/tensorboard too, to be watched while it trains.")
 @options.device

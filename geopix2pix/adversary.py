@@ -28,17 +28,18 @@ class Adversary(nn.Module):
     where the truth is known; elsewhere `real` has to be what `fake` is, so that nothing is learned from it.
     """
 
-    def __init__(self, config: TrainingConfig) -> None:
+    def __init__(self, config: TrainingConfig, shared: losses.Shared = losses.alone) -> None:
         super().__init__()
-        self._config = config
+        self._config, self._shared = config, shared
         spec = config.discriminator
         self.scales = nn.ModuleList(networks.discriminator(spec) for _ in range(config.discriminator_scales))
+        self.to(memory_format=torch.channels_last)
 
     def loss(self, source: Tensor, real: Tensor, fake: Tensor, known: Tensor) -> Tensor:
         """What the discriminators are to minimize; the mean over the scales."""
         kind = self._config.adversary
         both = zip(self._seen(source, real, known), self._seen(source, fake, known), strict=True)
-        found = [losses.discriminator_loss(a[-1], b[-1], kind, weight) for (a, weight), (b, _) in both]
+        found = [losses.discriminator_loss(a[-1], b[-1], kind, weight, self._shared) for (a, weight), (b, _) in both]
         return torch.stack(found).mean()
 
     def verdict(self, source: Tensor, real: Tensor, fake: Tensor, known: Tensor) -> Verdict:
@@ -47,7 +48,7 @@ class Adversary(nn.Module):
         self.requires_grad_(False)
         judged = list(self._seen(source, fake, known))
         found = [
-            losses.adversarial_loss(seen[-1], True, config.adversary, weight, for_generator=True)
+            losses.adversarial_loss(seen[-1], True, config.adversary, weight, for_generator=True, shared=self._shared)
             for seen, weight in judged
         ]
         matching = torch.zeros((), device=fake.device)
@@ -64,7 +65,7 @@ class Adversary(nn.Module):
         spec = self._config.discriminator
         pair, sure = torch.cat((source, picture), dim=1), known[:, None].float()
         for network in self.scales:
-            features = patch_features(network, pair)
+            features = [layer.float() for layer in patch_features(network, pair)]
             rows, cols = features[-1].shape[-2:]
             inside = sure[:, 0] > 0.999  # of the mean of what a coarser pixel was made of
             yield features, losses.patch_weights(inside, (rows, cols), patch_field(spec), patch_stride(spec))

@@ -5,13 +5,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from geopix2pix.architecture import MEASURED_NORMS, Adversary, DiscriminatorSpec, GeneratorSpec, Norm
 from geopix2pix.augmentation import Symmetry
 from geopix2pix.errors import ConfigError
 from geopix2pix.model import ModelFile
 from geopix2pix.pair import PairSet
+
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,14 @@ class TrainingConfig:
     validation_crops: int = 64
     keep: Literal["best", "last"] = "best"
     """Which epoch becomes the model; the last where there are no validation pairs."""
+    precision: Precision = "fp32"
+    """In what networks compute; losses, weights and optimisers stay float32."""
+    compiled: bool = False
+    """Whether torch compiles the generator: slower to start, faster on a GPU."""
+    processes: int = 1
+    """Processes that share every batch evenly, each on a GPU of its own, or all on the CPU."""
     threads: int | None = None
-    """CPU threads; results repeat bit for bit only with the same number. None = leave torch's choice."""
+    """CPU threads of a process; results repeat bit for bit only with the same number. None = leave torch's choice."""
 
     workers: int = 0
     """Processes that load crops; the result does not depend on it."""
@@ -135,6 +143,9 @@ def _laws(config: TrainingConfig) -> list[tuple[str, bool, str]]:
             "given with its weight",
         ),
         ("clip", c.clip >= 0, "at least 0"),
+        ("precision", c.precision in get_args(Precision), f"one of {', '.join(get_args(Precision))}"),
+        ("processes", c.processes >= 1, "at least 1"),
+        ("batch", c.processes < 1 or c.batch % c.processes == 0, f"a multiple of processes, {c.processes}"),
         ("threads", c.threads is None or c.threads >= 1, "at least 1"),
         ("workers", c.workers >= 0, "at least 0"),
         ("validation_crops", c.validation_crops >= 1, "at least 1"),

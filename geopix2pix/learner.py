@@ -15,9 +15,10 @@ from geopix2pix.checkpoint import optimizer_tensors, restore_optimizer
 from geopix2pix.configuration import TrainingConfig
 from geopix2pix.dataset import Item
 from geopix2pix.encoder_unet import EncoderUNet
-from geopix2pix.errors import CheckpointError, TrainingError
+from geopix2pix.errors import CheckpointError, ConfigError, TrainingError
 from geopix2pix.norms import renormalize
 from geopix2pix.palette import Palette
+from geopix2pix.team import Team
 
 
 class Pace(NamedTuple):
@@ -34,11 +35,11 @@ class Pace(NamedTuple):
 class Learner:
     """The state of a training run that changes with every step."""
 
-    def __init__(self, config: TrainingConfig, palette: Palette | None, device: torch.device) -> None:
-        self._config, self.device = config, device
+    def __init__(self, config: TrainingConfig, palette: Palette | None, team: Team) -> None:
+        self._config, self.team, self.device = config, team, team.device
         self._colors = None
         if palette is not None:
-            self._colors = torch.from_numpy(palette.colors).to(device, torch.float32) / 127.5 - 1
+            self._colors = torch.from_numpy(palette.colors).to(self.device, torch.float32) / 127.5 - 1
         torch.manual_seed(config.seed)  # encoder libraries start their weights from torch's global random state
         self.generator = networks.generator(config.generator)
         networks.initialize(self.generator, seed=config.seed)
@@ -46,15 +47,16 @@ class Learner:
             networks.load_encoder(self.generator, config.encoder_weights)
         if config.start_from:
             networks.load_generator(self.generator, config.start_from)
-        self.generator.to(device)
+        self.generator.to(self.device)
+        self._network = torch.compile(self.generator) if config.compiled else self.generator
         self.adversary: Adversary | None = None
         if config.adversary != "none":
-            self.adversary = Adversary(config)
+            self.adversary = Adversary(config, team.mean)
             networks.initialize(self.adversary, seed=config.seed + 1)
-            self.adversary.to(device)
-        self._perceptual = _perceptual(config.perceptual_weights, device) if config.perceptual_weights else None
+            self.adversary.to(self.device)
+        self._perceptual = _perceptual(config.perceptual_weights, self.device) if config.perceptual_weights else None
         self._encoder = _encoder_parameters(self.generator)
-        self._optimizers = dict(self._fresh_optimizers())
+        self._optimizers = {owner: team.prepared(optimizer) for owner, optimizer in self._fresh_optimizers()}
         self.model = copy.deepcopy(self.generator) if config.ema else self.generator
         """What is judged and kept: the generator, or the moving average of its weights."""
         if config.generator.norm == "renorm":
@@ -77,7 +79,7 @@ class Learner:
         self.generator.load_state_dict(self.model.state_dict())
 
     def step(self, item: Item, pace: Pace, done: int) -> dict[str, float]:
-        """Learn from one batch, after `done` steps; the losses.
+        """Learn from one batch, after `done` steps; the losses, with several processes those of the whole batch.
 
         The discriminators first, on the detached output, then the generator against the discriminators so improved
         (Isola et al. 2017, section 3.3).
@@ -88,28 +90,33 @@ class Learner:
         self._set(pace)
         batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in item.items()}
         source = batch["source"]
-        output = self.generator(source)
+        output = self._answer(source)
         fake = networks.picture(output, self._colors)
         real, known = self._truth(batch, fake.detach())
         # Where the truth is not known, it is the output itself, and without gradient: nothing differs there.
         seen = torch.where(known[:, None], fake, fake.detach())
-        terms = {"l1": (self._config.l1_weight, losses.l1_loss(fake, real, known))}
+        terms = {"l1": (self._config.l1_weight, losses.l1_loss(fake, real, known, self.team.mean))}
         if "allowed" in batch:
-            terms["class"] = self._config.class_weight, losses.set_loss(output, batch["allowed"])
+            terms["class"] = self._config.class_weight, losses.set_loss(output, batch["allowed"], self.team.mean)
         if self._perceptual is not None:
             terms["perceptual"] = self._config.perceptual_weight, losses.perceptual_loss(self._perceptual, seen, real)
         values: dict[str, float] = {}
         if self.adversary is not None and pace.adversary:
-            loss = self.adversary.loss(source, real, fake.detach(), known)
-            values["discriminator"] = loss.item()
+            with self.team.lower():
+                loss = self.adversary.loss(source, real, fake.detach(), known)
+            values["discriminator"] = self.team.mean(loss).item()
             self._descend(loss, self.adversary, "discriminator", values)
-            verdict = self.adversary.verdict(source, real, seen, known)
+            with self.team.lower():
+                verdict = self.adversary.verdict(source, real, seen, known)
             terms["adversarial"] = self._config.adversarial_weight, verdict.adversarial
             if self._config.matching_weight:
                 terms["matching"] = self._config.matching_weight, verdict.matching
         loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
-        values |= {name: term.item() for name, (_, term) in terms.items()} | {"generator": loss.item()}
+        found = self.team.mean(torch.stack([*(term for _, term in terms.values()), loss])).tolist()
+        values |= dict(zip((*terms, "generator"), found, strict=True))
         self._descend(loss, self.generator, "generator", values)
+        if self._config.generator.norm in ("batch", "renorm"):  # each process has seen other pictures
+            self.team.average(b for b in self.generator.buffers() if b.is_floating_point())
         self._average(done)
         return values
 
@@ -127,7 +134,7 @@ class Learner:
         }
         for owner, optimizer in self._optimizers.items():
             named |= optimizer_tensors(optimizer, f"{owner}_optimizer")
-        return named
+        return named | {f"scaling.{name}": torch.tensor(value) for name, value in self.team.scaling().items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `tensors` returned.
@@ -140,6 +147,7 @@ class Learner:
                 module.load_state_dict(_below(tensors, owner))
             for owner, optimizer in self._optimizers.items():
                 restore_optimizer(optimizer, tensors, f"{owner}_optimizer")
+            self.team.rescale({name: tensor.item() for name, tensor in _below(tensors, "scaling").items()})
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(
                 f"the checkpoint belongs to other networks ({error}); start anew with overwrite"
@@ -173,14 +181,18 @@ class Learner:
     def _descend(self, loss: Tensor, network: nn.Module, owner: str, values: Mapping[str, float]) -> None:
         if not all(map(math.isfinite, values.values())):
             raise TrainingError(", ".join(f"{name} loss {value}" for name, value in values.items()))
-        optimizer = self._optimizers[owner]
-        optimizer.zero_grad(set_to_none=True)
-        if not loss.requires_grad:
-            return
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self._config.clip:
-            nn.utils.clip_grad_norm_(network.parameters(), self._config.clip)
-        optimizer.step()
+        self.team.descend(loss, network, self._optimizers[owner], self._config.clip)
+
+    def _answer(self, source: Tensor) -> Tensor:
+        try:
+            with self.team.lower():
+                output: Tensor = self._network(source)
+        except Exception as error:  # a compiler is missing or fails, each in its own way
+            if not self._config.compiled or isinstance(error, torch.cuda.OutOfMemoryError):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(f"--compile: torch cannot compile the network here ({reason}); leave it out") from error
+        return output.float()
 
     def _truth(self, batch: Item, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The target picture, with `fake` where it is not known, and where it is known."""

@@ -1,6 +1,6 @@
 """What training minimizes: means over what is known. Where nothing is known a loss is zero, and its gradients too."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,8 +8,17 @@ from torch import Tensor, nn
 
 from geopix2pix.architecture import Adversary
 
+Shared = Callable[[Tensor], Tensor]
+"""The mean over the processes that share a batch of what each counts in its part. Divided by that, the losses of the
+processes have the loss of the whole batch for their mean."""
 
-def set_loss(logits: Tensor, allowed: Tensor) -> Tensor:
+
+def alone(count: Tensor) -> Tensor:
+    """The `Shared` of a process that has the whole batch."""
+    return count
+
+
+def set_loss(logits: Tensor, allowed: Tensor, shared: Shared = alone) -> Tensor:
     """Minus the log of the probability that a pixel's class is in its set of allowed classes, the mean over pixels.
 
     `logits` is (n, classes, rows, cols), `allowed` (n, rows, cols) int64 bit masks. Pixels whose set is empty or holds
@@ -20,7 +29,7 @@ def set_loss(logits: Tensor, allowed: Tensor) -> Tensor:
     members = members | ~informative.unsqueeze(1)  # keeps the logarithm finite where it is not used
     inside = logits.masked_fill(~members, -torch.inf).logsumexp(dim=1)
     surprise = logits.logsumexp(dim=1) - inside
-    return torch.where(informative, surprise, 0.0).sum() / informative.sum().clamp(min=1)
+    return torch.where(informative, surprise, 0.0).sum() / shared(informative.sum()).clamp(min=1)
 
 
 def class_sets(allowed: Tensor, classes: int) -> Tensor:
@@ -29,14 +38,20 @@ def class_sets(allowed: Tensor, classes: int) -> Tensor:
     return (allowed.unsqueeze(1) >> bits & 1).bool()
 
 
-def l1_loss(picture: Tensor, target: Tensor, known: Tensor) -> Tensor:
+def l1_loss(picture: Tensor, target: Tensor, known: Tensor, shared: Shared = alone) -> Tensor:
     """The mean absolute difference over the bands of the pixels in `known`, (n, rows, cols) booleans."""
     difference = torch.where(known.unsqueeze(1), picture - target, 0.0)
-    return difference.abs().sum() / (known.sum() * picture.shape[1]).clamp(min=1)
+    return difference.abs().sum() / shared(known.sum() * picture.shape[1]).clamp(min=1)
 
 
 def adversarial_loss(
-    logits: Tensor, real: bool, kind: Adversary, weight: Tensor | None = None, *, for_generator: bool = False
+    logits: Tensor,
+    real: bool,
+    kind: Adversary,
+    weight: Tensor | None = None,
+    *,
+    for_generator: bool = False,
+    shared: Shared = alone,
 ) -> Tensor:
     """How far the discriminator's `logits` are from calling all patches real, or all fake; a mean weighted by `weight`.
 
@@ -56,12 +71,17 @@ def adversarial_loss(
     if weight is None:
         return loss.mean()
     weight = weight.expand_as(loss)
-    return (loss * weight).sum() / weight.sum().clamp(min=torch.finfo(loss.dtype).tiny)
+    return (loss * weight).sum() / shared(weight.sum()).clamp(min=torch.finfo(loss.dtype).tiny)
 
 
-def discriminator_loss(real: Tensor, fake: Tensor, kind: Adversary, weight: Tensor | None = None) -> Tensor:
+def discriminator_loss(
+    real: Tensor, fake: Tensor, kind: Adversary, weight: Tensor | None = None, shared: Shared = alone
+) -> Tensor:
     """The loss on the logits of real and of fake pairs, halved to slow the discriminator (Isola et al. 2017, 3.3)."""
-    return (adversarial_loss(real, True, kind, weight) + adversarial_loss(fake, False, kind, weight)) / 2
+    pleased, caught = (
+        adversarial_loss(logits, truth, kind, weight, shared=shared) for logits, truth in ((real, True), (fake, False))
+    )
+    return (pleased + caught) / 2
 
 
 def matching_loss(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:

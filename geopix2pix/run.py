@@ -87,11 +87,12 @@ class Run:
             "scaling": [scaling.to_json() if scaling else None for scaling in (self.source, self.target)],
         }
 
-    def batches(self, first: int, last: int) -> Iterator[Item]:
-        """The training batches of the steps from `first` to before `last`."""
-        batch = self.config.batch
-        numbers = range(first * batch, last * batch)
-        return _plainly(DataLoader(self.training, batch, sampler=numbers, num_workers=self.config.workers))
+    def batches(self, first: int, last: int, part: int = 0, parts: int = 1) -> Iterator[Item]:
+        """The training batches of the steps from `first` to before `last`; of each that part, of so many."""
+        size = self.config.batch // parts
+        starts = range((first * parts + part) * size, last * self.config.batch, self.config.batch)
+        numbers = (number for start in starts for number in range(start, start + size))
+        return _plainly(DataLoader(self.training, size, sampler=numbers, num_workers=self.config.workers))
 
     def validation_batches(self) -> Iterator[Item]:
         """All crops by which the model is judged."""

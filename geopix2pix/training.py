@@ -32,6 +32,7 @@ from geopix2pix.outcome import check_describable, write_trained
 from geopix2pix.pair import PairSet
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.run import Run, held
+from geopix2pix.team import assisted, joined
 from geopix2pix.validation import offsets, scores, shares, write_samples
 from geopix2pix.watching.runpage import write_report
 from geopix2pix.watching.watched import watched
@@ -85,23 +86,53 @@ def train(
     if config.threads:
         torch.set_num_threads(config.threads)
     remedy = "give a smaller --batch or --crop, fewer --workers, or another --device"
-    with held(output), torch.random.fork_rng(), device.enough_memory(remedy):
-        learner = Learner(config, run.palette, chosen)
+    with (
+        held(output),
+        torch.random.fork_rng(),
+        device.enough_memory(remedy),
+        assisted(config.processes, _assist, run, chosen) as port,
+        joined(config, chosen, port=port) as team,
+    ):
+        learner = Learner(config, run.palette, team)
         course = _begin(run, learner, overwrite, progress)
-        batches = run.batches(course.step, run.steps)
+        team.wait()
         at = course.step, run.steps_per_epoch
         with watched(output, learner.players, *at, chosen, progress, tensorboard=tensorboard) as told:
             try:
-                while course.epoch < config.epochs:
-                    left = (course.epoch + 1) * run.steps_per_epoch - course.step
-                    _train_epoch(run, learner, course, islice(batches, left), told)
-                    _finish_epoch(run, learner, course, told)
+                _train_epochs(run, learner, course, told)
             except Cancelled:
                 _save(run, learner, course)
                 raise
         model = _finish(run, learner, course, progress)
         write_report(output)
         return model
+
+
+def _assist(rank: int, port: int, run: Run, chosen: torch.device) -> None:
+    """Train beside the first process, from the checkpoint that it has just read or written."""
+    if run.config.threads:
+        torch.set_num_threads(run.config.threads)
+    with joined(run.config, chosen, rank, port) as team, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the first process warns
+        learner = Learner(run.config, run.palette, team)
+        team.wait()
+        found = checkpoint.load_latest(run.checkpoints)
+        assert found is not None, "the first process saves before it comes here"
+        course = _check_same_run(run, learner, found)
+        learner.restore(found.tensors)
+        _train_epochs(run, learner, course, silent)
+
+
+def _train_epochs(run: Run, learner: Learner, course: _Course, progress: Progress) -> None:
+    """All steps that are left, of the process's part of every batch."""
+    batches = run.batches(course.step, run.steps, learner.team.rank, learner.team.count)
+    while course.epoch < run.config.epochs:
+        left = (course.epoch + 1) * run.steps_per_epoch - course.step
+        _train_epoch(run, learner, course, islice(batches, left), progress)
+        if learner.team.leads:
+            _finish_epoch(run, learner, course, progress)
+        else:
+            course.epoch += 1
 
 
 def _begin(run: Run, learner: Learner, overwrite: bool, progress: Progress) -> _Course:
@@ -179,13 +210,15 @@ def _train_epoch(run: Run, learner: Learner, course: _Course, batches: Iterable[
     """Take the steps of the current epoch that are left."""
     config, saved = run.config, time.monotonic()
     for batch in batches:
-        torch.manual_seed(_step_seed(config.seed, course.step))
+        torch.manual_seed(_step_seed(config.seed, course.step, learner.team.rank))
         try:
             pace = _pace(run, course)
             values = {"rate": config.learning_rate * pace.rate, **learner.step(batch, pace, course.step)}
         except TrainingError as error:
             raise TrainingError(_remedy(run, course, error)) from error
         course.step += 1
+        if not learner.team.leads:
+            continue
         _log(run, {"step": course.step, "epoch": course.epoch + 1, **values})
         progress(Event("train", course.step, run.steps, "steps", values))
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
@@ -207,9 +240,9 @@ def _rate(done: float, decay: float) -> float:
     return min(1.0, (1 - done) / decay) if decay else 1.0
 
 
-def _step_seed(seed: int, step: int) -> int:
-    """The seed for all that is random within one step, such as dropout."""
-    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    """The seed for all that is random within one step, such as dropout, on one of the processes."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
 
 
 def _remedy(run: Run, course: _Course, error: TrainingError) -> str:

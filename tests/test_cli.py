@@ -36,8 +36,8 @@ OPTIONS = {
         "--batch", "--crop", "--load-size", "--scale", "--jitter", "--learning-rate", "--adversary",
         "--adversarial-weight", "--l1-weight", "--class-weight", "--matching-weight", "--perceptual-weight",
         "--perceptual-weights", "--discriminator-scales", "--warm-up", "--freeze-encoder", "--encoder-rate", "--clip",
-        "--ema", "--encoder", "--norm", "--encoder-weights", "--start-from", "--seed", "--workers",
-        "--tensorboard", "--device", "--threads", "--overwrite", *WORK,
+        "--ema", "--encoder", "--norm", "--encoder-weights", "--start-from", "--seed", "--precision", "--compile",
+        "--processes", "--workers", "--tensorboard", "--device", "--threads", "--overwrite", *WORK,
     ],
     "report": ["--output", "--overwrite", "--debug", "--help"],
     "evaluate": [
@@ -142,6 +142,7 @@ def test_options_are_those_of_the_table() -> None:
 
 def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
+    from geopix2pix.configuration import Precision as TrainingPrecision
     from geopix2pix.device import DeviceName
     from geopix2pix.engine import EngineName, Precision
     from geopix2pix.evaluation.entries import Split
@@ -166,7 +167,7 @@ def test_choices_are_those_of_the_library() -> None:
     assert set(options.DELIVER) == set(get_args(Deliver))
     assert set(options.EXPORT_TARGETS) == set(get_args(Targets))
     assert set(options.ENGINES) == set(get_args(EngineName))
-    assert set(options.PRECISIONS) == set(get_args(Precision))
+    assert set(options.PRECISIONS) == set(get_args(Precision)) == set(get_args(TrainingPrecision))
 
 
 def test_train_options_are_fields_of_the_configuration() -> None:

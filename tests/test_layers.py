@@ -69,9 +69,9 @@ LAYERS = {
     "interchange": Layer("importing exporting", "values pixels rasters tilesets data", "numpy rasterio"),
     "watching": Layer("watching.*", "values pixels rasters pages", "numpy torch PIL"),
     "training": Layer(
-        "adversary alarms learner run validation outcome training",
+        "adversary alarms team learner run validation outcome training",
         "values pixels rasters networks measures model data watching",
-        "numpy torch filelock PIL",
+        "numpy torch accelerate filelock PIL",
     ),
     "translation": Layer(
         "engine batches pipeline mosaic scene seams area products resolution fit job planning steadying delivery "

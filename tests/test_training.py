@@ -51,6 +51,7 @@ from geopix2pix.pair import PairSet
 from geopix2pix.pairs import open_pairs
 from geopix2pix.progress import Event
 from geopix2pix.run import Run
+from geopix2pix.team import Team
 from geopix2pix.training import _Course, _pace, _rate, train
 from geopix2pix.validation import scores
 
@@ -131,12 +132,16 @@ def raster(pairs: PairSet, **changes: Any) -> TrainingConfig:
     return tiny(pairs, generator=generator, **changes)
 
 
+def learner_of(run: Run) -> Learner:
+    return Learner(run.config, run.palette, Team(run.config, torch.device("cpu")))
+
+
 VARIANTS: dict[str, Callable[..., TrainingConfig]] = {
     "palette, frozen, bce, moving average": lambda pairs: tiny(pairs, ema=0.9),
     "two discriminators, matching, warm-up, clipping": lambda pairs: tiny(
         pairs, discriminator_scales=2, matching_weight=1.0, warm_up=1, clip=0.1, ema=0.9
     ),
-    "palette, renorm": lambda pairs: tiny(pairs, norm="renorm"),
+    "palette, renorm, bf16": lambda pairs: tiny(pairs, norm="renorm", precision="bf16"),
     "raster, batch, no adversary": lambda pairs: raster(pairs, adversary="none", keep="last"),
     "raster, batch, lsgan, load size": lambda pairs: raster(pairs, adversary="lsgan", load_size=36, scale=(1.0, 1.0)),
 }
@@ -226,7 +231,7 @@ def test_the_model_to_start_from_decides_the_network(pairs: PairSet, tmp_path: P
 def test_where_nothing_is_known_nothing_is_learned(pairs: PairSet, tmp_path: Path, kind: str) -> None:
     config = tiny(pairs, adversary=kind, discriminator_scales=2, matching_weight=1.0)
     run = Run.of([pairs], tmp_path, config)
-    learner = Learner(run.config, run.palette, torch.device("cpu"))
+    learner = learner_of(run)
     before = {name: tensor.clone() for name, tensor in learner.tensors().items()}
     item = run.training[0]
     batch = {"source": item["source"][None], "allowed": torch.full_like(item["allowed"], 7)[None]}
@@ -312,7 +317,7 @@ def moved(learner: Learner, batch: dict[str, torch.Tensor], pace: Pace) -> set[s
 
 def test_encoder_and_adversary_wait_for_their_epochs(pairs: PairSet, tmp_path: Path) -> None:
     run = Run.of([pairs], tmp_path, resnet(pairs, freeze_encoder=1, warm_up=2, epochs=4))
-    learner, batch = Learner(run.config, run.palette, torch.device("cpu")), batch_of(run)
+    learner, batch = learner_of(run), batch_of(run)
     for epoch, (encoder, adversary) in enumerate([(False, False), (True, False), (True, True)]):
         found = moved(learner, batch, _pace(run, _Course(step=epoch * run.steps_per_epoch, epoch=epoch)))
         assert any(".encoder." in name for name in found) == encoder
@@ -323,7 +328,7 @@ def test_encoder_and_adversary_wait_for_their_epochs(pairs: PairSet, tmp_path: P
 def test_no_gradient_is_longer_than_allowed(pairs: PairSet, tmp_path: Path) -> None:
     run = Run.of([pairs], tmp_path, tiny(pairs))
     for clip in (0.0, 1e-3):
-        learner = Learner(replace(run.config, clip=clip), run.palette, torch.device("cpu"))
+        learner = learner_of(replace(run, config=replace(run.config, clip=clip)))
         learner.step(batch_of(run), Pace(), 0)
         assert learner.adversary is not None
         for network in (learner.generator, learner.adversary):
@@ -336,7 +341,7 @@ def test_a_perceptual_loss_needs_its_network(pairs: PairSet, tmp_path: Path) -> 
         tiny(pairs, perceptual_weight=1.0)
     weights = lpips_file(tmp_path / "lpips.safetensors")
     run = Run.of([pairs], tmp_path, tiny(pairs, crop=64, perceptual_weight=1.0, perceptual_weights=weights))
-    learner = Learner(run.config, run.palette, torch.device("cpu"))
+    learner = learner_of(run)
     assert learner.step(batch_of(run), Pace(), 0)["perceptual"] > 0
     assert not any("lpips" in name or "perceptual" in name for name in learner.tensors())
 
@@ -348,7 +353,7 @@ def test_the_rate_is_constant_and_then_falls_to_zero() -> None:
 
 def test_the_encoder_may_learn_at_a_rate_of_its_own(pairs: PairSet, tmp_path: Path) -> None:
     run = Run.of([pairs], tmp_path, resnet(pairs, encoder_rate=0.0, adversary="none"))
-    learner = Learner(run.config, run.palette, torch.device("cpu"))
+    learner = learner_of(run)
     before = {name: tensor.clone() for name, tensor in learner.generator.named_parameters()}
     learner.step({name: tensor[None] for name, tensor in run.training[0].items()}, Pace(), 0)
     moved = {name for name, tensor in learner.generator.named_parameters() if not torch.equal(tensor, before[name])}
@@ -406,7 +411,7 @@ def test_a_generator_that_paints_all_alike_is_told(pairs: PairSet, tmp_path: Pat
 @pytest.mark.parametrize("make", [tiny, raster], ids=["palette", "raster"])
 def test_the_variety_of_one_value_is_none(pairs: PairSet, tmp_path: Path, make: Callable[..., TrainingConfig]) -> None:
     run = Run.of([pairs], tmp_path, make(pairs))
-    learner = Learner(run.config, run.palette, torch.device("cpu"))
+    learner = learner_of(run)
     *_, last = learner.generator.parameters()
     for parameter in learner.generator.parameters():
         parameter.data.mul_(0)
