@@ -146,12 +146,13 @@ def assisted(processes: int, assist: Callable[..., None], *arguments: object) ->
     except RuntimeError as error:  # so a process learns that another one is gone
         for other in others:
             other.join(FAREWELL)
-        if not complaints.empty():
-            raise complaints.get() from error
+        said = None if complaints.empty() else complaints.get()
+        if isinstance(said, GeoPix2PixError):
+            raise said from error
         codes = ", ".join(str(other.exitcode) for other in others)
         raise TrainingError(
-            f"one of {processes} processes is gone (the others' exit codes are {codes}; {error}); give the same "
-            "command again to go on, or fewer --processes if memory ran out"
+            f"one of {processes} processes is gone ({said or error}; the others' exit codes are {codes}); give the "
+            "same command again to go on, with fewer --processes if memory ran out"
         ) from error
     finally:
         for other in others:
@@ -163,11 +164,8 @@ def _assisting(complaints: Any, assist: Callable[..., None], rank: int, port: in
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides what is done about it
     try:
         assist(rank, port, *arguments)
-    except GeoPix2PixError as error:
+    except (GeoPix2PixError, RuntimeError) as error:  # the first process tells it, unless it is the one that is gone
         complaints.put(error)
-        raise SystemExit(1) from None
-    except RuntimeError:  # the first process is gone, and tells why
-        raise SystemExit(1) from None
 
 
 def _check(config: TrainingConfig, device: torch.device) -> None:
