@@ -13,6 +13,7 @@ from geopix2pix.errors import (
     CollapseWarning,
     DiscriminatorWarning,
     MisalignmentWarning,
+    MonotonyWarning,
     OverfittingWarning,
     TrainingWarning,
 )
@@ -42,6 +43,15 @@ def raised(entries: Entries, adversary: Adversary) -> Iterator[TrainingWarning]:
             "the learning rate, raise --class-weight or --l1-weight, or let the adversary wait (--warm-up)"
         )
     yield from _falling([figures["score"] for figures in judged if "score" in figures])
+
+
+def monotonous(variants: float) -> Iterator[TrainingWarning]:
+    """Whether targets with so many classes, or levels, have nothing to tell apart."""
+    if variants < 2:
+        yield MonotonyWarning(
+            "all targets show the same, so that nothing but that can be learned; see whether these are the right files "
+            "and, where there is a palette, whether its colours are theirs"
+        )
 
 
 def misaligned(offsets: Sequence[Offset]) -> Iterator[TrainingWarning]:

@@ -93,6 +93,14 @@ class TrainingWarning(GeoPix2PixWarning):
     """Training goes on, but something about its data or its course is doubtful."""
 
 
+class UnreadableWarning(TrainingWarning):
+    """Some pictures are damaged: write them again, or delete them with their partners."""
+
+
+class MonotonyWarning(TrainingWarning):
+    """All targets show the same: see whether they are the right files, and the palette theirs."""
+
+
 class MisalignmentWarning(TrainingWarning):
     """Targets lie beside their sources: build the pairs again, shifted."""
 

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import signal
-import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
@@ -12,6 +11,7 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import patch_environment
+from accelerate.utils.other import get_free_port
 from torch import Tensor, nn
 
 from geopix2pix.configuration import TrainingConfig
@@ -132,7 +132,7 @@ def assisted(processes: int, assist: Callable[..., None], *arguments: object) ->
         return
     context = multiprocessing.get_context("spawn")
     complaints = context.SimpleQueue()
-    port = _free_port()
+    port = get_free_port()
     others = [
         context.Process(target=_assisting, args=(complaints, assist, rank, port, *arguments))
         for rank in range(1, processes)
@@ -177,13 +177,6 @@ def _check(config: TrainingConfig, device: torch.device) -> None:
             f"--processes {config.processes}: each needs a device of its own, and of the kind {device.type} there is "
             f"only {places} here; give fewer processes, or --device cpu"
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _forget() -> None:

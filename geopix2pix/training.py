@@ -32,8 +32,9 @@ from geopix2pix.outcome import check_describable, write_trained
 from geopix2pix.pair import PairSet
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.run import Run, held
+from geopix2pix.soundness import sound
 from geopix2pix.team import assisted, joined
-from geopix2pix.validation import offsets, scores, shares, write_samples
+from geopix2pix.validation import offsets, scores, shares, variants, write_samples
 from geopix2pix.watching.runpage import write_report
 from geopix2pix.watching.watched import watched
 
@@ -72,7 +73,7 @@ def train(
     epoch: source, target and output of a few crops; at the end `report.html`, and on request `tensorboard/` meanwhile.
 
     Raises:
-        PairsError: the sets cannot be mixed, or a picture cannot be read.
+        PairsError: the sets cannot be mixed, or more than a few pictures cannot be read.
         ConfigError: the options do not fit the pairs or the run in `output`, another process trains there, or the
             memory is not enough.
         CheckpointError: the run in `output` cannot be continued.
@@ -80,7 +81,7 @@ def train(
         OutputError: the run folder cannot be written, or holds the same files of another origin.
         Cancelled: `progress` asked to stop; the run can be continued.
     """
-    run = Run.of([pairs] if isinstance(pairs, PairSet) else list(pairs), output, config)
+    run = Run.of(sound([pairs] if isinstance(pairs, PairSet) else pairs, progress), output, config)
     check_describable(run)
     chosen = device.select(device_name)
     if config.threads:
@@ -162,6 +163,7 @@ def _begin(run: Run, learner: Learner, overwrite: bool, progress: Progress) -> _
     if course.step == 0:
         if not any("shares" in entry for entry in _logged(run)) and (found_shares := shares(run)):
             _log(run, {"step": 0, "epoch": 0, "shares": found_shares})
+        _warn(run, course, alarms.monotonous(variants(run)))
         _warn(run, course, alarms.misaligned(list(offsets(run, progress))))
     return course
 

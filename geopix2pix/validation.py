@@ -81,6 +81,17 @@ def shares(run: Run) -> dict[str, dict[str, float]]:
     return found
 
 
+def variants(run: Run) -> float:
+    """How much the targets of some training crops differ: sets of classes, or levels between the extremes of a band."""
+    still = StillTiles(run.sets, run.config, run.source, run.target, part="train")
+    crops = [still[i * len(still) // REGISTERED] for i in range(REGISTERED)]
+    if run.palette is not None:
+        found = np.unique([crop["allowed"].numpy() for crop in crops])
+        return float(np.sum(found != run.palette.everything))
+    values = torch.cat([crop["target"][:, crop["known"]] for crop in crops], dim=1)
+    return float((values.amax(dim=1) - values.amin(dim=1)).max() * 127.5) + 1 if values.shape[1] else 0.0
+
+
 @torch.no_grad()
 def write_samples(path: Path, run: Run, learner: Learner) -> None:
     """Write a PNG with source, target and output of a few crops, one per row; held-out ones where there are any."""

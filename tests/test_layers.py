@@ -62,7 +62,7 @@ LAYERS = {
     "torch-engine": Layer("torch_engine", "values networks model", "numpy torch"),
     "onnx-engine": Layer("onnx_engine", "values model", "numpy onnxruntime"),
     "data": Layer(
-        "pair pairs augmentation configuration configfile dataset",
+        "pair pairs soundness augmentation configuration configfile dataset",
         "values pixels rasters model tilesets",
         "numpy torch tomli",
     ),

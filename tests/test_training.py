@@ -1,6 +1,8 @@
 """Training: it learns, it can be interrupted without a trace, and it refuses what cannot work."""
 
 import json
+import random
+import resource
 import signal
 import subprocess
 import sys
@@ -36,11 +38,13 @@ from geopix2pix.errors import (
     ConfigError,
     DiscriminatorWarning,
     MisalignmentWarning,
+    MonotonyWarning,
     OutputError,
     OverfittingWarning,
     PairsError,
     TrainingError,
     TrainingWarning,
+    UnreadableWarning,
 )
 from geopix2pix.learner import Learner, Pace
 from geopix2pix.manifest import GroundResolution
@@ -726,12 +730,71 @@ def test_a_loss_that_is_not_finite_ends_the_run(pairs: PairSet, tmp_path: Path) 
 
 
 def test_an_error_in_a_loading_process_stays_one_line(pairs: PairSet, tmp_path: Path) -> None:
-    source = pairs.train[0].source
-    source.write_text("no longer a picture")
-    config = tiny(pairs, workers=1)
+    def damage(event: Event) -> None:
+        if event.stage == "compare":
+            pairs.train[0].source.write_text("no longer a picture")
+
     with pytest.raises(PairsError) as caught:
-        train(pairs, tmp_path / "run", config)
-    assert str(caught.value).startswith(str(source)) and "\n" not in str(caught.value)
+        train(pairs, tmp_path / "run", tiny(pairs, workers=1), progress=damage)
+    assert str(caught.value).startswith(str(pairs.train[0].source)) and "\n" not in str(caught.value)
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def test_a_run_goes_without_a_damaged_picture_but_not_without_many(pairs: PairSet, tmp_path: Path) -> None:
+    cut_off(pairs.train[1].source)
+    with pytest.warns(UnreadableWarning, match=r"1 of 6 pairs cannot be read \(.*source.1\.png") as told:
+        path = train(pairs, tmp_path / "run", tiny(pairs))
+    assert sum(w.category is UnreadableWarning for w in told) == 1
+    assert "town (3 + 2 for validation)" in ModelFile.load(path).manifest.provenance["pairs"]
+    cut_off(pairs.validation[0].target)
+    with pytest.raises(PairsError, match=r"2 of 6 pairs cannot be read .*source.1\.png.*target.4\.png.*more than 1%"):
+        train(pairs, tmp_path / "other", tiny(pairs))
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("make", [tiny, raster], ids=["palette", "raster"])
+def test_targets_of_one_colour_are_told(tmp_path: Path, make: Callable[..., TrainingConfig]) -> None:
+    make_pairs(tmp_path / "town")
+    for path in (tmp_path / "town" / "target").iterdir():
+        Image.new("RGB", (60, 60), (200, 0, 0)).save(path)
+    pairs = open_pairs(tmp_path / "town", validation=0.34)
+    with pytest.warns(MonotonyWarning, match="palette"):
+        train(pairs, tmp_path / "run", make(pairs, epochs=1))
+
+
+def test_one_pair_and_pictures_of_any_sizes_are_learned_from(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "town", count=1)
+    pairs = open_pairs(tmp_path / "town")
+    assert train(pairs, tmp_path / "one", tiny(pairs)).exists()
+    make_pairs(tmp_path / "town", count=4)
+    for number, size in enumerate([(60, 60), (20, 90), (31, 33), (7, 5)]):
+        for side in ("source", "target"):
+            path = tmp_path / "town" / side / f"{number}.png"
+            with Image.open(path) as picture:
+                picture.resize(size, Image.Resampling.NEAREST).save(path)
+    pairs = open_pairs(tmp_path / "town", validation=0.5)
+    assert train(pairs, tmp_path / "many", tiny(pairs)).exists()
+
+
+def test_a_disk_that_is_full_leaves_a_run_that_goes_on(pairs: PairSet, tmp_path: Path) -> None:
+    whole = train(pairs, tmp_path / "a" / "run", tiny(pairs)).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(event: Event) -> None:
+        if (event.stage, event.done) == ("train", 6):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+
+    try:
+        with pytest.raises(OutputError, match="free some space"):
+            train(pairs, tmp_path / "b" / "run", tiny(pairs), progress=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    left = sorted(path.name for path in (tmp_path / "b" / "run" / "checkpoints").iterdir())
+    assert left == ["best.safetensors", "step-000000000.safetensors", "step-000000004.safetensors"]
+    assert train(pairs, tmp_path / "b" / "run", tiny(pairs)).read_bytes() == whole
 
 
 CHILD = """
@@ -763,6 +826,42 @@ def test_a_killed_run_ends_as_if_undisturbed(tmp_path: Path, epochs: int) -> Non
             time.sleep(0.01)
         child.send_signal(signal.SIGKILL)
     assert not (killed / "run" / "model.safetensors").exists()
+    subprocess.run([*command, str(killed), *folders], check=True, timeout=600)
+    one, other = contents(whole / "run"), contents(killed / "run")
+    assert one.keys() == other.keys()
+    assert all(one[name] == other[name] for name in one)
+
+
+RECIPE = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from test_training import make_pairs, resnet, train
+pairs = make_pairs(Path(sys.argv[1]) / "town")
+options = {"norm": "renorm", "ema": 0.9, "clip": 1.0, "discriminator_scales": 2, "matching_weight": 1.0}
+options |= {"freeze_encoder": 1, "warm_up": 2, "precision": "bf16", "checkpoint_minutes": 0.01}
+train(pairs, Path(sys.argv[1]) / "run", resnet(pairs, epochs=6, images_per_epoch=32, **options))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path) -> None:
+    """With all that the recipe has switched on, at random steps."""
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    command = [sys.executable, "-c", RECIPE]
+    subprocess.run([*command, str(whole), *folders], check=True, timeout=600)
+    log = killed / "run" / "log.jsonl"
+    for lines in sorted(random.Random(0).sample(range(3, 95), 4)):  # of about 100
+        with subprocess.Popen([*command, str(killed), *folders]) as child:
+            while not log.exists() or len(log.read_bytes().splitlines()) < lines:
+                assert child.poll() is None, "the run ended before it could be killed"
+                time.sleep(0.01)
+            child.send_signal(signal.SIGKILL)
+    newest = checkpoint.numbered(killed / "run" / "checkpoints")[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])  # as a kill between two machines, or a bad disk, might leave it
     subprocess.run([*command, str(killed), *folders], check=True, timeout=600)
     one, other = contents(whole / "run"), contents(killed / "run")
     assert one.keys() == other.keys()
