@@ -26,6 +26,7 @@ ACTION, WHEEL, CONTENT, PYTHON, EXISTING, WHEELS, PROXY = (
     "ACTION", "WHEEL", "CONTENT", "PYTHON", "EXISTING", "WHEELS", "PROXY",
 )  # fmt: skip
 VERDICT = "VERDICT"
+ANY = "All files (*)"  # the default, *.*, refuses an interpreter without a dot in its name
 ACTIONS = CHECK, CREATE, USE, REMOVE = range(4)
 
 
@@ -67,10 +68,14 @@ class Environment(QgsProcessingAlgorithm):
         )
         contents = [tr("light: translate"), tr("full: train, too")]
         self.addParameter(QgsProcessingParameterEnum(CONTENT, tr("Content"), contents, defaultValue=0))
-        self.addParameter(QgsProcessingParameterFile(EXISTING, tr("Python of another environment"), optional=True))
+        self.addParameter(
+            QgsProcessingParameterFile(EXISTING, tr("Python of another environment"), optional=True, fileFilter=ANY)
+        )
         folder = QgsProcessingParameterFile.Behavior.Folder
         for parameter in (
-            QgsProcessingParameterFile(PYTHON, tr("Python that makes it (default: one is found)"), optional=True),
+            QgsProcessingParameterFile(
+                PYTHON, tr("Python that makes it (default: one is found)"), optional=True, fileFilter=ANY
+            ),
             QgsProcessingParameterFile(WHEELS, tr("Folder of wheels, without a network"), folder, optional=True),
             QgsProcessingParameterString(PROXY, tr("Proxy"), optional=True),
         ):
