@@ -91,6 +91,13 @@ def translation_options(body: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option("--vector", type=options.FILE, help="Write polygons of the classes (.gpkg, .geojson or .fgb), too.")
     @click.option("--min-area", type=click.FloatRange(min=0), help="Leave out smaller polygons; square metres.")
+    @click.option(
+        "--clean",
+        type=click.IntRange(min=2),
+        default=0,
+        metavar="PIXELS",
+        help="Give regions of fewer pixels to their largest neighbours, in all results.",
+    )
     @click.option("--tiles", help="Write web-map tiles, too: OUT.mbtiles, OUT.pmtiles or xyz:DIR/{z}/{x}/{y}.png.")
     @click.option(
         "--format", "form", type=click.Choice(options.FORMS), default="cog", show_default=True, help="Of all GeoTIFFs."

@@ -40,6 +40,8 @@ class Results:
     vector: Path | None = None
     min_area: float = 0.0
     """Square metres; smaller polygons are left out."""
+    clean: int = 0
+    """Regions of the map with fewer pixels join their neighbours."""
     tiles: Path | None = None
     """An archive, or a folder, for web-map tiles."""
     seam_report: Path | None = None
@@ -52,7 +54,7 @@ class Results:
     def rasters(self) -> tuple[tuple[Kind, Path | None], ...]:
         """The rasters that are made, the map first; None for one that only other results are made of."""
         kinds: list[tuple[Kind, Path | None]] = [("map", self.map)]
-        if self.classes is not None or self.vector is not None:
+        if self.classes is not None or self.vector is not None or self.clean:
             kinds.append(("classes", self.classes))
         if self.confidence is not None:
             kinds.append(("confidence", self.confidence))
@@ -139,6 +141,8 @@ class Job:
         }
         if self.average:
             settings["average"] = list(self.average)
+        if self.results.clean:
+            settings["clean"] = self.results.clean
         if self.working is not None:
             settings["working_grid"] = self.working.to_json()
             settings["deliver"] = self.deliver

@@ -16,6 +16,7 @@ from geopix2pix.aligned import AlignedView
 from geopix2pix.area import WorkArea
 from geopix2pix.batches import Batches
 from geopix2pix.blend import Blender, Carry
+from geopix2pix.cleaning import cleaned
 from geopix2pix.delivery import delivered, derived
 from geopix2pix.engine import Engine, EngineName, Precision, load_engine
 from geopix2pix.errors import ConfigError, NothingToDoError, OutputError, RasterError
@@ -69,6 +70,7 @@ def translate(
     confidence: str | Path | None = None,
     vector: str | Path | None = None,
     min_area: float | None = None,
+    clean: int = 0,
     tiles: str | Path | None = None,
     form: str = "cog",
     compress: Compression = "deflate",
@@ -102,7 +104,8 @@ def translate(
 
     What comes out: `form` is `cog` or `gtiff`. `classes` is a GeoTIFF for the indices of the palette's classes,
     `confidence` one for the probability of the painted class in percent. `vector` is a file for polygons of the classes
-    (.gpkg, .geojson or .fgb) of at least `min_area` square metres; `tiles` are web-map tiles (OUT.mbtiles, OUT.pmtiles
+    (.gpkg, .geojson or .fgb) of at least `min_area` square metres. Regions of fewer than `clean` pixels, as they are
+    worked on, join their largest neighbour, in all results; `tiles` are web-map tiles (OUT.mbtiles, OUT.pmtiles
     or `xyz:DIR/{z}/{x}/{y}.png`). `seam_report` is a JSON file for the seam measures of this scene and model, `preview`
     a PNG that shows scene and result side by side.
 
@@ -140,6 +143,7 @@ def translate(
         confidence=confidence,
         vector=vector,
         min_area=min_area,
+        clean=clean,
         tiles=tiles,
         form=form,
         compress=compress,
@@ -329,7 +333,7 @@ def _writer(job: Job, engine: Mapping[str, Any], rows: range | None) -> RasterWr
         beside=beside,
         rows=rows,
         top=0 if rows is None else job.grid.finished(0, rows.start).row,
-        publish=not job.is_resampled,
+        publish=not job.is_resampled and not job.results.clean,
         overwrite=job.results.overwrite,
     )
 
@@ -347,15 +351,20 @@ def _finish(
         raise NothingToDoError(f"{job.source}: {where}{found}; is its nodata right?")
 
     def derive(folder: Path, computed: Sequence[Path]) -> list[tuple[Path, Path]]:
-        if not job.is_resampled:
-            return derived(job, report, folder, computed, progress)
-        assert job.ground is not None, "a working grid is made of the scene's own"
-        products = job.products({**engine, **writer.remarks}, computed=False)
-        with _opened(job) as reader:
-            read = partial(reader.read, fill_empty=False)
-            bands, extent = len(job.manifest.source.names), job.source_extent
-            area = WorkArea(read, bands, reader.dtype, extent, job.region, job.ground.transform)
-            rasters = delivered(job, products, area, folder, computed, progress)
+        settings, rasters = {**engine, **writer.remarks}, computed
+        products = job.products(settings)
+        if job.results.clean:
+            rasters = cleaned(job, products, folder, rasters, progress)
+        if job.is_resampled:
+            assert job.ground is not None, "a working grid is made of the scene's own"
+            products = job.products(settings, computed=False)
+            with _opened(job) as reader:
+                read = partial(reader.read, fill_empty=False)
+                bands, extent = len(job.manifest.source.names), job.source_extent
+                area = WorkArea(read, bands, reader.dtype, extent, job.region, job.ground.transform)
+                rasters = delivered(job, products, area, folder, rasters, progress)
+        if rasters is computed:
+            return derived(job, report, folder, rasters, progress)
         placed = [(file, product.path) for file, product in zip(rasters, products, strict=True) if product.path]
         return [*derived(job, report, folder, rasters, progress), *reversed(placed)]
 

@@ -24,8 +24,8 @@ SPLIT = ["--by", "--block", "--buffer", "--shares", "--seed", "--zones", "--vali
 TRANSLATION = [
     "--model", "--engine", "--device", "--precision", "--compile", "--batch", "--window", "--overlap", "--average",
     "--resolution", "--deliver", "--bands", "--scaling", "--region", "--bounds", "--bounds-crs", "--classes",
-    "--confidence", "--vector", "--min-area", "--tiles", "--format", "--compress", "--threads", "--max-pixels",
-    "--seam-report", "--preview", "--overwrite",
+    "--confidence", "--vector", "--min-area", "--clean", "--tiles", "--format", "--compress", "--threads",
+    "--max-pixels", "--seam-report", "--preview", "--overwrite",
 ]  # fmt: skip
 OPTIONS = {
     "translate": [*TRANSLATION, "--asset", "--dry-run", "--shard", *WORK],

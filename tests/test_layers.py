@@ -74,8 +74,8 @@ LAYERS = {
         "numpy torch accelerate filelock PIL",
     ),
     "translation": Layer(
-        "engine batches pipeline mosaic scene seams area products resolution fit job planning steadying delivery "
-        "translation arrays shard estimate stac inventory catalog ledger batch many forecast",
+        "engine batches pipeline mosaic scene seams area products resolution fit job planning steadying cleaning "
+        "delivery translation arrays shard estimate stac inventory catalog ledger batch many forecast",
         "values pixels rasters areas outputs model torch-engine onnx-engine",
         "numpy affine shapely rasterio",
     ),
