@@ -94,7 +94,6 @@ def translation_options(body: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--clean",
         type=click.IntRange(min=2),
-        default=0,
         metavar="PIXELS",
         help="Give regions of fewer pixels to their largest neighbours, in all results.",
     )

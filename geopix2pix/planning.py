@@ -57,7 +57,7 @@ def planned(
     confidence: str | Path | None = None,
     vector: str | Path | None = None,
     min_area: float | None = None,
-    clean: int = 0,
+    clean: int | None = None,
     tiles: str | Path | None = None,
     form: str = "cog",
     compress: Compression = "deflate",
@@ -85,7 +85,7 @@ def planned(
         confidence=_path(confidence),
         vector=_path(vector),
         min_area=min_area or 0.0,
-        clean=clean,
+        clean=clean or 0,
         tiles=None if tiles is None else tiles_target(str(tiles)),
         seam_report=_path(seam_report),
         preview=_path(preview),
@@ -101,7 +101,7 @@ def planned(
     loaded = ModelFile.load(model)
     check_engine(loaded, engine, window, means)
     manifest = loaded.manifest
-    if clean and (clean < 2 or manifest.target.palette is None):
+    if clean is not None and (clean < 2 or manifest.target.palette is None):
         raise ConfigError(
             f"--clean {clean}: is 2 pixels or more, for models that paint classes; {manifest.name!r} paints "
             f"{', '.join(manifest.target.names)}"

@@ -70,7 +70,7 @@ def translate(
     confidence: str | Path | None = None,
     vector: str | Path | None = None,
     min_area: float | None = None,
-    clean: int = 0,
+    clean: int | None = None,
     tiles: str | Path | None = None,
     form: str = "cog",
     compress: Compression = "deflate",

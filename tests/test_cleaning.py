@@ -81,7 +81,7 @@ def test_on_other_pixels_what_was_worked_on_is_cleaned(scene_in_l: Path, palette
         coarse = {"resolution": 2 * dataset.res[0]}
     plain, clean = (
         made(scene_in_l, tmp_path / f"working{size}", palette_model, clean=size, deliver="working", **coarse)
-        for size in (0, 6)
+        for size in (None, 6)
     )
     expected = sieve(plain["classes"], 6, mask=plain["valid"])
     assert np.array_equal(clean["classes"][clean["valid"]], expected[plain["valid"]])
