@@ -13,8 +13,9 @@ def gathered(folders: list[Path]) -> dict[str, Any]:
     """The scores in each folder, by its name."""
     found = {}
     for folder in folders:
-        scores = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        found[folder.name] = {name: value for name, value in scores.items() if name != "tiles"}
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        rows = {name: {k: v for k, v in row.items() if k != "tiles"} for name, row in report["rows"].items()}
+        found[folder.name] = {"split": report["split"], "classes": report["classes"], "rows": rows}
     return found
 
 
