@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Tests run one process per core with one thread each: more threads than cores only slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: help demo test test-slow test-qgis plugin lint types clean
+.PHONY: help demo test test-slow test-qgis plugin screenshots lint types clean
 
 help:
 	@echo "make demo              translate a synthetic scene with the model in the package"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow         the slow tests: kills, fuzzing, full disks, real data"
 	@echo "make test-qgis         the tests of the plugin, in the Python of QGIS"
 	@echo "make plugin            the zip that QGIS installs, from committed files"
+	@echo "make screenshots       the plugin used in a real window, with pictures for docs/images"
 	@echo "make lint types        ruff and mypy"
 
 $(VENV)/.installed: setup.cfg pyproject.toml
@@ -59,6 +60,16 @@ plugin:
 	mkdir -p dist
 	git archive --format=zip --prefix=geopix2pix_qgis/ -o dist/geopix2pix_qgis.zip HEAD:qgis_plugin
 	@echo "In QGIS: Plugins > Manage and Install Plugins > Install from ZIP: dist/geopix2pix_qgis.zip"
+
+screenshots: $(VENV)/.installed plugin demo/sample/scene.tif
+	rm -rf demo/qgis
+	mkdir -p demo/qgis/work
+	SCREENSHOTS_ZIP=$(abspath dist/geopix2pix_qgis.zip) SCREENSHOTS_PYTHON=$(abspath $(BIN)/python) \
+		SCREENSHOTS_SAMPLE=$(abspath demo/sample) SCREENSHOTS_WORK=$(abspath demo/qgis/work) \
+		SCREENSHOTS_IMAGES=$(abspath docs/images) timeout 900 xvfb-run -a -s "-screen 0 1280x800x24" \
+		qgis --nologo --noversioncheck --profiles-path demo/qgis/profile --code tests/qgis/screenshots.py
+	$(BIN)/python -c "from pathlib import Path; from PIL import Image; \
+		[Image.open(p).convert('RGB').quantize(128, dither=0).save(p, optimize=True) for p in Path('docs/images').glob('qgis-*.png')]"
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -130,6 +130,14 @@ def test_the_environment_is_checked(provider: Any, python: Path) -> None:
 # Where
 
 
+def test_an_interpreter_without_an_ending_may_be_chosen(provider: Any) -> None:
+    """QGIS takes no file without a dot in its name unless told to; dialogs then do not run."""
+    algorithm = provider.algorithm("environment")
+    for name in ("EXISTING", "PYTHON"):
+        parameter = algorithm.parameterDefinition(name)
+        assert parameter.checkValueIsAcceptable("/usr/bin/python", QgsProcessingContext())
+
+
 def test_only_an_extent_and_only_polygons(provider: Any, sample: Path, tmp_path: Path) -> None:
     scene = added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
     extent, crs = scene.extent(), scene.crs().authid()
