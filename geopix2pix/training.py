@@ -81,12 +81,13 @@ def train(
         OutputError: the run folder cannot be written, or holds the same files of another origin.
         Cancelled: `progress` asked to stop; the run can be continued.
     """
-    run = Run.of(sound([pairs] if isinstance(pairs, PairSet) else pairs, progress), output, config)
+    remedy = "give a smaller --batch or --crop, fewer --workers, or another --device"
+    with device.enough_memory(remedy):  # pictures are decoded to see whether they can be
+        run = Run.of(sound([pairs] if isinstance(pairs, PairSet) else pairs, progress), output, config)
     check_describable(run)
     chosen = device.select(device_name)
     if config.threads:
         torch.set_num_threads(config.threads)
-    remedy = "give a smaller --batch or --crop, fewer --workers, or another --device"
     with (
         held(output),
         torch.random.fork_rng(),

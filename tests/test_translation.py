@@ -86,7 +86,9 @@ def test_an_identity_model_copies_the_scene(
     output = tmp_path / "out.tif"
 
     target = replace(manifest.target, dtype=dtype, scaling=scaling)
-    engine = SimpleNamespace(manifest=replace(manifest, target=target), predict=lambda patches: patches)
+    engine = SimpleNamespace(
+        manifest=replace(manifest, target=target), device_type="cpu", predict=lambda patches: patches
+    )
     with RasterReader(source) as reader:
         grid = WindowGrid.fitted(width, height, window=32, overlap=overlap, stride=8)
         spec = OutputSpec(width=width, height=height, bands=3, dtype=dtype, georeference=reader.georeference)
