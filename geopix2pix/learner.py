@@ -48,7 +48,10 @@ class Learner:
         if config.start_from:
             networks.load_generator(self.generator, config.start_from)
         self.generator.to(self.device)
-        self._network = torch.compile(self.generator) if config.compiled else self.generator
+        self._network: nn.Module = self.generator
+        if config.compiled:  # in other layouts than it is given torch 2.14 fails on the gradients of repeated edges
+            plain = self.generator.to(memory_format=torch.contiguous_format)
+            self._network = torch.compile(plain, options={"layout_optimization": False})
         self.adversary: Adversary | None = None
         if config.adversary != "none":
             self.adversary = Adversary(config, team.mean)

@@ -840,7 +840,7 @@ from test_training import make_pairs, resnet, train
 pairs = make_pairs(Path(sys.argv[1]) / "town")
 options = {"norm": "renorm", "ema": 0.9, "clip": 1.0, "discriminator_scales": 2, "matching_weight": 1.0}
 options |= {"freeze_encoder": 1, "warm_up": 2, "precision": "bf16", "checkpoint_minutes": 0.01}
-train(pairs, Path(sys.argv[1]) / "run", resnet(pairs, epochs=6, images_per_epoch=32, **options))
+train(pairs, Path(sys.argv[1]) / "run", resnet(pairs, epochs=4, images_per_epoch=16, **options))
 """
 
 
@@ -854,7 +854,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(tmp_path: P
     command = [sys.executable, "-c", RECIPE]
     subprocess.run([*command, str(whole), *folders], check=True, timeout=600)
     log = killed / "run" / "log.jsonl"
-    for lines in sorted(random.Random(0).sample(range(3, 95), 4)):  # of about 100
+    for lines in sorted(random.Random(0).sample(range(3, 33), 3)):  # of about 37
         with subprocess.Popen([*command, str(killed), *folders]) as child:
             while not log.exists() or len(log.read_bytes().splitlines()) < lines:
                 assert child.poll() is None, "the run ended before it could be killed"
@@ -864,6 +864,10 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_undisturbed(tmp_path: P
     newest.write_bytes(newest.read_bytes()[:-100])  # as a kill between two machines, or a bad disk, might leave it
     subprocess.run([*command, str(killed), *folders], check=True, timeout=600)
     one, other = contents(whole / "run"), contents(killed / "run")
+    for found in (one, other):  # when a checkpoint is saved within an epoch is a matter of time
+        *earlier, _ = sorted(name for name in found if "checkpoints/step-" in name)
+        for name in earlier:
+            del found[name]
     assert one.keys() == other.keys()
     assert all(one[name] == other[name] for name in one)
 
