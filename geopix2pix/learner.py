@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ class Learner:
         if config.start_from:
             networks.load_generator(self.generator, config.start_from)
         self.generator.to(self.device)
-        self._network: nn.Module = self.generator
+        self._network: Callable[[Tensor], Tensor] = self.generator
         if config.compiled:  # in other layouts than it is given torch 2.14 fails on the gradients of repeated edges
             plain = self.generator.to(memory_format=torch.contiguous_format)
             self._network = torch.compile(plain, options={"layout_optimization": False})
