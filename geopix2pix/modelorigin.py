@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from geopix2pix.errors import ConfigError, DownloadError, ModelFileError
 from geopix2pix.gdal import reason
+from geopix2pix.redirects import is_safe, joined
 from geopix2pix.webtiles.addresses import masked
-from geopix2pix.webtiles.download import Network, joined, pool, told
+from geopix2pix.webtiles.download import Network, pool, told
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -124,7 +125,7 @@ def _answered(origin: Origin, url: str, network: Network) -> Iterator[Sent]:
                     yield _sent(origin, response, promised, monotonic() + network.total)
                     return
             before, url = url, joined(url, location)
-            if not re.match("https://" if before.startswith("https://") else "https?://", url):
+            if not is_safe(before, url):
                 raise DownloadError(
                     told(origin.address, f"redirects to {url}", "only encrypted addresses are followed")
                 )

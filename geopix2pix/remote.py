@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from geopix2pix import __version__
 from geopix2pix.errors import ConfigError, DownloadError, RasterError
+from geopix2pix.redirects import is_safe, joined
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -144,8 +145,6 @@ class RemoteFile:
         raise self._told(f"{found}, in {ATTEMPTS} attempts", remedy) from failure
 
     def _asked(self, first: int, last: int) -> bytes:
-        from urllib3.util import parse_url
-
         if self._state is not None:
             last = min(last, self._state[0] - 1)
         url, headers = self.url, {"Range": f"bytes={first}-{last}", "Accept-Encoding": "identity"}
@@ -157,9 +156,8 @@ class RemoteFile:
                 location = response.get_redirect_location()
                 if not location:
                     return self._believed(response, first, last)
-            here, before = parse_url(url), url
-            url = location if SCHEME.match(location) else f"{here.scheme}://{here.netloc}/{location.lstrip('/')}"
-            if not re.match("https://" if before.startswith("https://") else "https?://", url):
+            before, url = url, joined(url, location)
+            if not is_safe(before, url):
                 raise self._told("redirects to an address that is not encrypted", "check the address")
         raise self._told(f"redirects more than {MAX_REDIRECTS} times", "check the address")
 

@@ -11,6 +11,7 @@ import mercantile
 from geopix2pix import __version__
 from geopix2pix.errors import ConfigError, DownloadError, RasterError
 from geopix2pix.gdal import reason
+from geopix2pix.redirects import joined
 from geopix2pix.webtiles import terms
 from geopix2pix.webtiles.addresses import Address, host_of, masked
 from geopix2pix.webtiles.tilepicture import DamagedError, decoded, driver_of, excerpt, unpacked
@@ -230,19 +231,6 @@ def _retry_after(response: "BaseHTTPResponse") -> float:
         return Retry().get_retry_after(response) or 0.0
     except InvalidHeader:
         return 0.0
-
-
-def joined(url: str, location: str) -> str:
-    """Where a redirect leads that was sent by `url`."""
-    from urllib3.util import parse_url
-
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", location):
-        return location
-    here = parse_url(url)
-    if location.startswith("//"):
-        return f"{here.scheme}:{location}"
-    folder = "" if location.startswith("/") else (here.path or "/").rpartition("/")[0] + "/"
-    return f"{here.scheme}://{here.netloc}{folder}{location}"
 
 
 def told(url: str, found: str, remedy: str) -> str:
