@@ -5,17 +5,17 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from geopix2pix import alarms, checkpoint, device, networks
+from geopix2pix import alarms, checkpoint, device, networks, runlog
+from geopix2pix.alarms import Entries
 from geopix2pix.configfile import to_toml
 from geopix2pix.configuration import TrainingConfig
 from geopix2pix.dataset import Item
@@ -40,7 +40,7 @@ from geopix2pix.watching.watched import watched
 
 FIRST_CALIBRATION = 16  # batches for the statistics of frozen norms, before the first step
 LAST_CALIBRATION = 64  # batches for the statistics of batch norms, for the finished model
-RECORDS = ("config.json", "config.toml", "log.jsonl", "times.jsonl", "model.safetensors", "report.html")
+RECORDS = ("config.json", "config.toml", runlog.NAME, "times.jsonl", "model.safetensors", "report.html")
 PICTURES = ("samples/epoch-*.png", "tensorboard/*tfevents*")
 
 
@@ -160,12 +160,13 @@ def _begin(run: Run, learner: Learner, overwrite: bool, progress: Progress) -> _
         _save(run, learner, course)  # before anything else is written, so that the folder is known for a run's
     (run.output / "config.json").write_text(json.dumps(run.describe(), indent=1) + "\n", encoding="utf-8")
     (run.output / "config.toml").write_text(to_toml(run.config), encoding="utf-8", errors="replace")
-    _truncate_log(run, course)
+    runlog.cut(run.output, course.step, course.epoch)
     if course.step == 0:
-        if not any("shares" in entry for entry in _logged(run)) and (found_shares := shares(run)):
-            _log(run, {"step": 0, "epoch": 0, "shares": found_shares})
-        _warn(run, course, alarms.monotonous(variants(run)))
-        _warn(run, course, alarms.misaligned(list(offsets(run, progress))))
+        logged = runlog.entries(run.output)
+        if not any("shares" in entry for entry in logged) and (found_shares := shares(run)):
+            runlog.append(run.output, {"step": 0, "epoch": 0, "shares": found_shares})
+        _warn(run, course, logged, alarms.monotonous(variants(run)))
+        _warn(run, course, logged, alarms.misaligned(list(offsets(run, progress))))
     return course
 
 
@@ -222,7 +223,7 @@ def _train_epoch(run: Run, learner: Learner, course: _Course, batches: Iterable[
         course.step += 1
         if not learner.team.leads:
             continue
-        _log(run, {"step": course.step, "epoch": course.epoch + 1, **values})
+        runlog.append(run.output, {"step": course.step, "epoch": course.epoch + 1, **values})
         progress(Event("train", course.step, run.steps, "steps", values))
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
             _save(run, learner, course)
@@ -261,13 +262,14 @@ def _finish_epoch(run: Run, learner: Learner, course: _Course, progress: Progres
     epoch, figures = course.epoch + 1, scores(run, learner, progress)
     write_samples(run.output / "samples" / f"epoch-{epoch:04d}.png", run, learner)
     if figures:
-        _log(run, {"step": course.step, "epoch": epoch, "validation": figures})
+        runlog.append(run.output, {"step": course.step, "epoch": epoch, "validation": figures})
         score = figures.get("score", -math.inf)
         if score > (-math.inf if course.best is None else course.best):
             course.best = score
             checkpoint.write(_best(run), networks.weights(learner.model), {"epoch": epoch, "score": course.best})
     course.epoch = epoch
-    _warn(run, course, alarms.raised(_logged(run), run.config.adversary))
+    logged = runlog.entries(run.output)
+    _warn(run, course, logged, alarms.raised(logged, run.config.adversary))
     _save(run, learner, course)
     progress(Event("validate", epoch, run.config.epochs, "epochs", figures))
 
@@ -300,36 +302,11 @@ def _save(run: Run, learner: Learner, course: _Course) -> None:
     checkpoint.save(run.checkpoints, course.step, learner.tensors(), state)
 
 
-def _log(run: Run, line: Mapping[str, object]) -> None:
-    with (run.output / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps(line) + "\n")
-
-
-def _logged(run: Run) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run.output / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def _warn(run: Run, course: _Course, found: Iterable[TrainingWarning]) -> None:
-    """Warn of what was not warned of before in this run, and log it."""
-    log = run.output / "log.jsonl"
-    known = {entry["alarm"] for entry in _logged(run) if "alarm" in entry} if log.exists() else set()
+def _warn(run: Run, course: _Course, logged: Entries, found: Iterable[TrainingWarning]) -> None:
+    """Warn of what was not warned of before in this run, whose log is given, and log it."""
+    known = {entry["alarm"] for entry in logged if "alarm" in entry}
     for alarm in found:
         if (kind := type(alarm).__name__) not in known:
-            _log(run, {"step": course.step, "epoch": course.epoch, "alarm": kind, "message": str(alarm)})
+            line = {"step": course.step, "epoch": course.epoch, "alarm": kind, "message": str(alarm)}
+            runlog.append(run.output, line)
             warnings.warn(alarm, stacklevel=4)
-
-
-def _truncate_log(run: Run, course: _Course) -> None:
-    """Drop what was logged after the moment from which the run goes on."""
-    log = run.output / "log.jsonl"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    log.write_text("".join(f"{line}\n" for line in lines if _was_before(line, course)), encoding="utf-8")
-
-
-def _was_before(line: str, course: _Course) -> bool:
-    try:
-        entry = json.loads(line)
-        of_an_epoch = "validation" in entry or "alarm" in entry
-        return bool(entry["epoch"] <= course.epoch if of_an_epoch else entry["step"] <= course.step)
-    except (ValueError, KeyError, TypeError):  # a line that was being written when the run was killed, or not ours
-        return False

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from geopix2pix import runlog
 from geopix2pix.errors import ConfigError
 from geopix2pix.watching.diary import NAME
 
@@ -45,7 +46,7 @@ class History:
             sizes = [number for s in sets for number in (s["train"], s["validation"])]
             if not all(type(number) is int and number >= 0 for number in (batch - 1, *planned, *sizes)):
                 raise ValueError("config.json has other values than a run's")
-            log = tuple(_lines(folder / "log.jsonl", "step", "epoch"))
+            log = tuple(_lines(folder / runlog.NAME, "step", "epoch"))
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise ConfigError(
                 f"{folder}: holds no run that can be read ({error}); name a folder that geopix2pix train wrote to"
