@@ -19,6 +19,7 @@ FOREIGN = ("PYTHON", "GDAL_", "CPL_", "PROJ_", "QT_", "LD_LIBRARY_PATH", "LD_PRE
 """Beginnings of the variables that QGIS sets for itself: with them rasterio finds another PROJ, or Python other
 modules, which is the best-known cause of broken plugins."""
 MODULE = "geopix2pix_cli"
+NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows a console would flash
 TURN = 0.1  # seconds between two looks at whether to cancel
 GRACE = 1.0  # seconds that a child has to stop by itself: its output is journalled, so killing it is safe
 TAIL = 20  # lines of standard error that are kept for a message
@@ -79,7 +80,7 @@ def ask(python: str | Path, arguments: Sequence[str], variables: Mapping[str, st
     try:
         done = subprocess.run(  # noqa: S603 - a list, no shell, and an interpreter that the user chose
             line, env=cleaned(variables), stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds,
-            creationflags=_NO_WINDOW, check=False,
+            creationflags=NO_WINDOW, check=False,
         )  # fmt: skip
         return json.loads(done.stdout)
     except OSError as error:
@@ -89,9 +90,6 @@ def ask(python: str | Path, arguments: Sequence[str], variables: Mapping[str, st
     except ValueError as error:
         tail = deque(done.stderr.decode(errors="replace").splitlines(), TAIL)
         raise CommandError(_ending(python, done.returncode, tail)) from error
-
-
-_NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows a console would flash
 
 
 def _start(python: str | Path) -> list[str]:
@@ -104,7 +102,7 @@ def _child(line: Sequence[str], variables: Mapping[str, str]) -> Iterator[tuple[
     try:
         child = subprocess.Popen(  # noqa: S603 - a list, no shell, and an interpreter that the user chose
             line, env=cleaned(variables), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            creationflags=_NO_WINDOW,
+            creationflags=NO_WINDOW,
         )  # fmt: skip
     except OSError as error:
         raise CommandError(_missing(line[0], error)) from error
@@ -127,6 +125,21 @@ def _child(line: Sequence[str], variables: Mapping[str, str]) -> Iterator[tuple[
 
 def _records(child: subprocess.Popen[bytes], cancelled: Callable[[], bool]) -> Iterator[Record]:
     """What the child tells until it closes its standard output."""
+    for line in lines_of(child, cancelled):
+        try:
+            record = json.loads(line)
+        except ValueError:  # something printed past the protocol
+            continue
+        if isinstance(record, dict) and isinstance(record.get("event"), str):
+            yield record
+
+
+def lines_of(child: subprocess.Popen[bytes], cancelled: Callable[[], bool]) -> Iterator[bytes]:
+    """The lines on the standard output of a child, until it closes it and ends.
+
+    Raises:
+        CommandCancelled: `cancelled`, which is asked ten times a second, said so. The child goes on meanwhile.
+    """
     lines: queue.Queue[bytes | None] = queue.Queue()
     assert child.stdout
     threading.Thread(target=_forward, args=(child.stdout, lines), daemon=True).start()
@@ -140,12 +153,7 @@ def _records(child: subprocess.Popen[bytes], cancelled: Callable[[], bool]) -> I
         if line is None:
             child.wait()
             return
-        try:
-            record = json.loads(line)
-        except ValueError:  # something printed past the protocol
-            continue
-        if isinstance(record, dict) and isinstance(record.get("event"), str):
-            yield record
+        yield line
 
 
 def _forward(stream: IO[bytes], lines: queue.Queue[bytes | None]) -> None:

@@ -6,12 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .command import CommandCancelled, CommandError, cleaned
+from .command import NO_WINDOW, CommandCancelled, CommandError, cleaned, lines_of
 
 LIGHT = (
     "click>=8.1",
@@ -146,26 +145,18 @@ def _step(line: Sequence[str], variables: Mapping[str, str], told: Told, cancell
     try:
         child = subprocess.Popen(  # noqa: S603 - a list, no shell
             line, env=cleaned(variables), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            creationflags=NO_WINDOW,
         )  # fmt: skip
     except OSError as error:
         raise CommandError(f"{line[0]}: cannot be started ({error.strerror or error}); name another Python") from error
-    said: list[str] = []
-
-    def read() -> None:
-        assert child.stdout
-        for text in child.stdout:
-            said.append(text.decode(errors="replace").rstrip())
-            told(said[-1])
-
-    reader = threading.Thread(target=read, daemon=True)
+    last = "it said nothing"
     with child:
-        reader.start()
-        while reader.is_alive():
-            reader.join(0.1)
-            if cancelled():
-                child.kill()
-                raise CommandCancelled("cancelled")
+        try:
+            for said in lines_of(child, cancelled):
+                told(text := said.decode(errors="replace").rstrip())
+                last = text if text.strip() else last
+        except CommandCancelled:
+            child.kill()
+            raise
     if child.returncode:
-        last = next((text for text in reversed(said) if text.strip()), "it said nothing")
         raise CommandError(f"{Path(line[0]).name} failed: {last}")
