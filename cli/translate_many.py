@@ -29,7 +29,7 @@ def many(sources: Sequence[str], folder: Path, report: Report, *, dry_run: bool,
         report.plan(_foretold(scenes), {"scenes": [scene.to_json() for scene in scenes]})
         is_good = all(scene.job is not None for scene in scenes)
     else:
-        summary = translate_all(batch, report)
+        summary = translate_all(batch, report, apart=True)
         report.text(_told(summary.outcomes))
         for note in summary.unshown:
             report.warning(f"{note}, so that it is in no mosaic")

@@ -3,21 +3,20 @@
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from geopix2pix.batch import Batch, batch_of, engine_for, hearing, job_of
+from geopix2pix.apart import Apart
+from geopix2pix.batch import Batch, batch_of
 from geopix2pix.catalog import Described, write_catalog
-from geopix2pix.engine import Engine
-from geopix2pix.errors import Cancelled, GeoPix2PixError, NothingToDoError, OutputError, SceneWarning
-from geopix2pix.inventory import Entry
-from geopix2pix.ledger import MOSAICS, STAC, SUMMARY, Ledger, Outcome, Status, Summary, named
+from geopix2pix.errors import SceneWarning
+from geopix2pix.ledger import MOSAICS, STAC, SUMMARY, Outcome, Summary, named
 from geopix2pix.output import write_bytes, writing
 from geopix2pix.progress import Event, Progress, silent
 from geopix2pix.shard import Shard
-from geopix2pix.translation import run
+from geopix2pix.translator import Translator
 from geopix2pix.vrt import write_mosaics
 
 
@@ -28,6 +27,7 @@ def translate_many(
     asset: str | None = None,
     shard: Shard | None = None,
     overwrite: bool = False,
+    apart: bool = False,
     progress: Progress = silent,
     **options: Any,
 ) -> Summary:
@@ -43,6 +43,10 @@ def translate_many(
     scenes is worked on; when all shares are done, a call without one keeps their results and completes the folder: with
     a mosaic (`mosaic.vrt`), a STAC collection (`stac/`) and the summary as JSON (`summary.json`).
 
+    A file may be so damaged that the library that reads it ends the process. With `apart` the scenes are read and
+    translated in another process, which is started anew then, so that this is a failure like others. As for all that
+    starts processes, the lines of a script that begin the work have to stand below `if __name__ == "__main__":`.
+
     Raises:
         RasterError: a folder, pattern, list or STAC document means nothing.
         ModelFileError: the model file cannot be used.
@@ -51,63 +55,21 @@ def translate_many(
         Cancelled: `progress` asked to stop; what is finished is kept by the next call.
     """
     batch = batch_of(sources, folder, asset=asset, shard=shard, overwrite=overwrite, **options)
-    return translate_all(batch, progress)
+    return translate_all(batch, progress, apart=apart)
 
 
-def translate_all(batch: Batch, progress: Progress = silent) -> Summary:
+def translate_all(batch: Batch, progress: Progress = silent, *, apart: bool = False) -> Summary:
     """Do a batch; see `translate_many`."""
-    begin, told, total = perf_counter(), set[str](), len(batch.entries)
-    ledger = Ledger(batch.folder, batch.shard, overwrite=batch.overwrite)
-    engine = engine_for(batch)
+    begin, total = perf_counter(), len(batch.entries)
     outcomes: list[Outcome] = []
-    for entry in batch.entries:
-        progress(Event("scenes", len(outcomes), total, "scenes"))
-        with hearing(entry.source, told) as heard:
-            outcomes.append(_translated(batch, entry, engine, ledger, heard, progress))
-        if outcomes[-1].status == "failed":
-            warnings.warn(f"{outcomes[-1].error}; the other scenes go on", SceneWarning, stacklevel=2)
+    with Apart(batch) if apart else nullcontext(Translator(batch)) as translator:
+        for entry in batch.entries:
+            progress(Event("scenes", len(outcomes), total, "scenes"))
+            outcomes.append(translator(entry, progress))
+            if outcomes[-1].status == "failed":
+                warnings.warn(f"{outcomes[-1].error}; the other scenes go on", SceneWarning, stacklevel=2)
     progress(Event("scenes", total, total, "scenes"))
     return _completed(batch, outcomes, begin)
-
-
-def _translated(
-    batch: Batch, entry: Entry, engine: Engine, ledger: Ledger, heard: list[str], progress: Progress
-) -> Outcome:
-    """What becomes of a scene. `heard` are the warnings that come up meanwhile."""
-    begin = perf_counter()
-    status: Status = "failed"
-    error, results = None, dict[str, Path]()
-    try:
-        job = job_of(batch, entry)
-        there = [path for path in job.results.paths.values() if path.exists()]
-        difference = ledger.difference(job, engine.parameters) if there else "nothing is there"
-        if difference is None:
-            status, heard[:] = "kept", ledger.warnings(entry.name)
-        elif there and not batch.overwrite:
-            raise OutputError(f"{there[0]}: exists already, and {difference}; allow to overwrite it")
-        else:
-            job = replace(job, results=replace(job.results, overwrite=batch.overwrite))
-            run(job, engine=engine, progress=progress)
-            ledger.record(job, engine.parameters, heard)
-            status = "made"
-        results = job.results.paths
-    except Cancelled:
-        raise
-    except NothingToDoError as found:
-        status, error = "empty", str(found)
-    except (GeoPix2PixError, MemoryError) as found:
-        error = str(found) or "the memory is not enough; give a smaller --batch or --window"
-    except Exception as found:  # a bug that one scene brings to light must not cost the night's work on the others
-        error = f"a bug, {type(found).__name__}: {found}; please report it with what --debug tells of this scene alone"
-    return Outcome(
-        name=entry.name,
-        source=entry.source,
-        status=status,
-        seconds=perf_counter() - begin,
-        warnings=tuple(heard),
-        error=error,
-        results=results,
-    )
 
 
 def _completed(batch: Batch, outcomes: Sequence[Outcome], begin: float) -> Summary:

@@ -31,7 +31,7 @@ class Layer(NamedTuple):
 # A new module is placed here, deliberately. Rasters and networks do not know each other; nor do training and
 # translation.
 LAYERS = {
-    "values": Layer("errors progress files architecture palette records labels runlog", "", "numpy"),
+    "values": Layer("errors progress files architecture palette records labels runlog child", "", "numpy"),
     "ogr": Layer("ogr", "", "pyogrio"),
     "pixels": Layer("grid normalize blend fill registration calibration", "values", "numpy"),
     "rasters": Layer(
@@ -75,7 +75,8 @@ LAYERS = {
     ),
     "translation": Layer(
         "engine batches pipeline mosaic scene seams area products resolution fit job planning steadying cleaning "
-        "delivery translation arrays shard estimate stac inventory catalog ledger batch many forecast",
+        "delivery translation arrays shard estimate stac inventory catalog ledger batch translator apart "
+        "many forecast",
         "values pixels rasters areas outputs model torch-engine onnx-engine",
         "numpy affine shapely rasterio",
     ),

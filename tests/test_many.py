@@ -396,8 +396,8 @@ def test_where_a_scene_lies_is_told_all_over_the_earth(crs: int, place: Affine, 
 # The command
 
 
-def test_the_command_tells_a_table_and_fails_with_a_scene(scenes: Path, tiny_model: Path, tmp_path: Path) -> None:
-    request = ["translate", scenes, tmp_path / "maps", "--model", tiny_model, "--threads", "1"]
+def test_the_command_tells_a_table_and_fails_with_a_scene(scenes: Path, exported_model: Path, tmp_path: Path) -> None:
+    request = ["translate", scenes, tmp_path / "maps", "--model", exported_model, "--threads", "1"]
     result = run(*request)
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
@@ -417,11 +417,11 @@ def test_the_command_tells_a_table_and_fails_with_a_scene(scenes: Path, tiny_mod
 
 
 def test_a_dry_run_of_many_writes_nothing_and_foresees_what_fails(
-    scenes: Path, tiny_model: Path, tmp_path: Path
+    scenes: Path, exported_model: Path, tmp_path: Path
 ) -> None:
     (scenes / "none.tif").write_bytes(b"none")
     before = sorted(tmp_path.rglob("*"))
-    request = ["translate", scenes, tmp_path / "new" / "maps", "--model", tiny_model, "--threads", "1"]
+    request = ["translate", scenes, tmp_path / "new" / "maps", "--model", exported_model, "--threads", "1"]
     result = run(*request, "--dry-run")
     assert result.exit_code == 1
     assert "4 to translate, 0 there already, 1 that would fail" in result.stdout
@@ -432,8 +432,8 @@ def test_a_dry_run_of_many_writes_nothing_and_foresees_what_fails(
     assert states == {"0-0": "kept", "0-1": "failed", "1-0": "kept", "1-1": "kept", "none": "failed"}
 
 
-def test_one_scene_is_one_scene_unless_a_folder_is_named(scenes: Path, tiny_model: Path, tmp_path: Path) -> None:
-    options = ["--model", tiny_model, "--threads", "1"]
+def test_one_scene_is_one_scene_unless_a_folder_is_named(scenes: Path, exported_model: Path, tmp_path: Path) -> None:
+    options = ["--model", exported_model, "--threads", "1"]
     assert run("translate", scenes / "0-0.tif", tmp_path / "a.tif", *options).exit_code == 0
     assert run("translate", scenes / "0-0.tif", f"{tmp_path}/maps/", *options).exit_code == 0
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "maps" / "0-0.tif").read_bytes()

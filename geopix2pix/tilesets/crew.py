@@ -1,6 +1,5 @@
 """The processes that cut tiles, each with the layers open for itself."""
 
-import os
 import signal
 import warnings
 from collections import deque
@@ -8,14 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import NamedTuple
 
 import numpy as np
 
+from geopix2pix.child import bind
 from geopix2pix.errors import TileSetError
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line
@@ -129,19 +127,10 @@ _cutters: list[Cutter] = []  # of this process; functions of a pool have no othe
 
 def _begin(plan: Plan, folder: Path) -> None:
     """Make ready a process of the crew."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the crew ends it
+    bind(signal.SIGINT)  # whoever started the crew ends it
     warnings.simplefilter("ignore")  # what is doubtful was told when the plan was made
-    Thread(target=_end_with_parent, daemon=True).start()
     _cutters.append(Cutter(plan, folder))
 
 
 def _cut(jobs: Sequence[Job]) -> list[Line]:
     return [_cutters[0].cut(job) for job in jobs]
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it has been killed: it would wait for work for ever."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
