@@ -21,7 +21,7 @@ from geopix2pix.errors import ConfigError, GeoPix2PixError, OutputError
 from geopix2pix.gdal import environment, unreferenced_allowed
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.ground import pixel_sides, points_in
-from geopix2pix.ogr import undated
+from geopix2pix.ogr import complaint, undated
 from geopix2pix.progress import Event, Progress
 
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".json": "GeoJSON", ".fgb": "FlatGeobuf"}
@@ -88,7 +88,8 @@ def write_polygons(
     except GeoPix2PixError:
         raise
     except (OSError, *GDAL_ERRORS) as error:
-        raise OutputError(f"{path}: cannot be written ({error}); make room, or choose another place") from error
+        told = complaint(error)
+        raise OutputError(f"{path}: cannot be written ({told}); make room, or choose another place") from error
 
 
 def _strips(path: Path, progress: Progress) -> Iterator[npt.NDArray[np.uint8]]:

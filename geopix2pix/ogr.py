@@ -1,5 +1,6 @@
-"""Writing vector files through GDAL so that equal contents give equal bytes."""
+"""Writing vector files through GDAL so that equal contents give equal bytes and failures one line."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,3 +19,8 @@ def undated() -> Iterator[None]:
         yield
     finally:
         pyogrio.set_gdal_config_options({DATE: before})
+
+
+def complaint(error: Exception) -> str:
+    """What GDAL says of a failure, in one line without the statements, pages long, that a database did not take."""
+    return " ".join(re.sub(r"sqlite3_exec\(.*\)", "sqlite3_exec", str(error), flags=re.DOTALL).split())

@@ -19,7 +19,15 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 def _following(items: Iterator[T]) -> tuple[T] | None:
-    return next(((item,) for item in items), None)
+    return _called(lambda: next(((item,) for item in items), None))
+
+
+def _called(work: Callable[[], T]) -> T:
+    """What `work` returns. What would end the program is a failure, for a thread has no say in that."""
+    try:
+        return work()
+    except SystemExit as error:
+        raise RuntimeError(f"a thread asked for the end of the program: {error}") from error
 
 
 class Behind(Generic[T]):
@@ -39,7 +47,7 @@ class Behind(Generic[T]):
 
         Raises what an earlier call raised.
         """
-        self._calls.append(self._pool.submit(work))
+        self._calls.append(self._pool.submit(_called, work))
         return self._results(self._waiting)
 
     def rest(self) -> list[T]:

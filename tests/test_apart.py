@@ -183,13 +183,16 @@ def command(scenes: Path, out: Path, model: Path) -> list[str]:
     return [sys.executable, "-m", "cli", "translate", str(scenes), str(out), *options]
 
 
+def begun(line: list[str]) -> "subprocess.Popen[str]":
+    """A command with standard input to close, and a group of processes for itself."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*line, "--stop-on-eof"], cwd=REPOSITORY, text=True, start_new_session=True, **pipes)
+
+
 @contextmanager
 def at_work(line: list[str], scene: int) -> Iterator["subprocess.Popen[str]"]:
-    """A command that is translating a scene, with standard input to close and a group of processes for itself."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(
-        [*line, "--stop-on-eof"], cwd=REPOSITORY, text=True, start_new_session=True, **pipes
-    ) as process:
+    """A command that is translating a scene."""
+    with begun(line) as process:
         done = None
         for text in process.stdout:
             event = json.loads(text)
@@ -199,11 +202,12 @@ def at_work(line: list[str], scene: int) -> Iterator["subprocess.Popen[str]"]:
         yield process
 
 
-def apart_of(process: "subprocess.Popen[str]") -> int:
-    """The process in which a command translates."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    (child,) = [child for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
-    return int(child)
+def apart_of(process: "subprocess.Popen[str]") -> int | None:
+    """The process in which a command translates, once it is there."""
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
+            return int(child)
+    return None
 
 
 def is_there(number: int) -> bool:
@@ -243,6 +247,21 @@ def test_a_command_that_is_stopped_leaves_no_process_and_goes_on(
     subprocess.run(line, cwd=REPOSITORY, check=True, capture_output=True, stdin=subprocess.DEVNULL)
     many(scenes, tmp_path / "whole", exported_model)
     assert maps(tmp_path / "maps") == maps(tmp_path / "whole")
+
+
+@proc
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_while_the_other_one_begins_cancels(
+    scenes: Path, exported_model: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    with begun(command(scenes, tmp_path / "maps", exported_model)) as process:
+        while apart_of(process) is None:
+            time.sleep(0.001)
+        os.killpg(process.pid, number)
+        records = [json.loads(text) for text in process.stdout]
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (130, "")
+    assert records[-1]["message"].startswith("cancelled")
 
 
 @proc

@@ -1,30 +1,76 @@
 """What may happen to a translation as a whole: signals and kills at every stage, damage, changes, other processes."""
 
+import itertools
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from cli.main import main
 from geopix2pix import translate
 from geopix2pix.errors import Cancelled, DeviceMemoryError, GeoPix2PixWarning, OutputError, RasterError
 from geopix2pix.model import ModelFile
 from geopix2pix.parts import shard_folder
 from geopix2pix.planning import planned
 from geopix2pix.progress import Event
+from geopix2pix.raster import RasterReader
 from geopix2pix.translation import run
+from geopix2pix.writer import RasterWriter
 from tests.test_translation import write_scene
 
 REPOSITORY = Path(__file__).parents[1]
-STAGES = ("translate", "assemble", "polygons", "tiles")
+STAGES = ("load", "translate", "assemble", "clean", "deliver", "polygons", "tiles")
+"""Where a run may be stopped: while the engine is loaded, and at the first event of each kind."""
 RESULTS = ("map.tif", "classes.tif", "confidence.tif", "polygons.gpkg", "web.mbtiles", "preview.png")
 COLUMNS = 6
+
+
+# The command line, which sends itself a signal, or has its standard input closed, at a stage.
+STOPPED = """
+import os, signal, sys, time
+
+way, stage = sys.argv[1:3]
+ours, theirs = os.pipe()
+os.dup2(ours, 0)
+
+from cli.main import main
+from cli.report import Report
+
+def stop(stopped):
+    global stage
+    stage = None
+    if way == "end of input":
+        os.close(theirs)
+        while not stopped():
+            time.sleep(0.001)
+    else:
+        os.kill(os.getpid(), signal.Signals[way])
+
+class Loading:
+    def find_spec(self, name, path=None, target=None):
+        if stage == "load" and name == "geopix2pix.onnx_engine":
+            stop(lambda: True)
+
+sys.meta_path.insert(0, Loading())
+tell = Report.__call__
+
+def told(self, event):
+    tell(self, event)
+    if event.stage == stage:
+        stop(self._stop.is_set)
+
+Report.__call__ = told
+main(sys.argv[3:])
+"""
 
 
 @pytest.fixture
@@ -36,20 +82,27 @@ def noise(tmp_path: Path) -> Path:
     return write_scene(folder / "scene.tif", data, photometric="rgb")
 
 
-def command(scene: Path, folder: Path, model: Path) -> list[str]:
-    """The command line that makes all results in a folder."""
+def request(scene: Path, folder: Path, model: Path) -> list[str]:
+    """What makes all results in a folder, by all stages."""
     beside = zip(("--classes", "--confidence", "--vector", "--tiles", "--preview"), RESULTS[1:], strict=True)
     options = [word for option, name in beside for word in (option, str(folder / name))]
-    fixed = ("--model", str(model), "--threads", "1", "--progress", "json")
-    return [sys.executable, "-m", "cli", "translate", str(scene), str(folder / RESULTS[0]), *options, *fixed]
+    fixed = ("--model", str(model), "--threads", "1", "--progress", "json", "--stop-on-eof")
+    ways = ("--resolution", "0.7", "--clean", "9")
+    return ["translate", str(scene), str(folder / RESULTS[0]), *options, *fixed, *ways]
+
+
+def stopped(way: str, stage: str, arguments: list[str]) -> "subprocess.CompletedProcess[str]":
+    """What becomes of a command that is stopped at a stage, if there is one of this name."""
+    line = [sys.executable, "-c", STOPPED, way, stage, *arguments]
+    return subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300)
 
 
 def made(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
 
 
-def interrupted(arguments: list[str], number: int, stage: str, step: int) -> tuple[int, list[str]]:
-    """The exit code of a command that gets a signal at a step of a stage, and the last line of each stream."""
+def killed(arguments: list[str], step: int) -> tuple[int, list[str]]:
+    """The exit code of a command that is killed at a step of the translation, and what it told."""
     process = subprocess.Popen(
         arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
     )
@@ -57,47 +110,41 @@ def interrupted(arguments: list[str], number: int, stage: str, step: int) -> tup
     with process:
         for line in process.stdout:
             lines.append(line)
-            seen += json.loads(line).get("stage") == stage
+            seen += json.loads(line).get("stage") == "translate"
             if seen == step:
-                process.send_signal(number)
+                process.kill()
                 seen += 1
         errors = process.stderr.read()
     assert "Traceback" not in errors
     return process.returncode, lines
 
 
-def once(arguments: list[str]) -> None:
-    subprocess.run(arguments, cwd=REPOSITORY, check=True, capture_output=True, timeout=300, stdin=subprocess.DEVNULL)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
-def test_whatever_stops_a_run_at_whatever_stage_the_same_command_ends_in_the_same_bytes(
-    noise: Path, palette_model: Path, tmp_path: Path
+@pytest.mark.parametrize("way", ["SIGINT", "SIGTERM", "end of input", "SIGKILL"])
+def test_whatever_stops_a_run_at_one_stage_after_the_other_it_ends_in_the_same_bytes(
+    noise: Path, exported_palette_model: Path, tmp_path: Path, way: str
 ) -> None:
     whole, target = tmp_path / "whole", tmp_path / "target"
     whole.mkdir()
     target.mkdir()
-    once(command(noise, whole, palette_model))
+    assert stopped(way, "never", request(noise, whole, exported_palette_model)).returncode == 0
     expected = made(whole)
     assert sorted(expected) == sorted([*RESULTS, "classes.tif.aux.xml"])
-    stops = 0
-    for number, stages in ((signal.SIGTERM, STAGES), (signal.SIGINT, STAGES[1:2]), (signal.SIGKILL, STAGES)):
-        for stage in stages:
-            code, lines = interrupted(command(noise, target, palette_model), number, stage, 2)
-            if code == 0:  # the last step was over before the signal came
-                assert made(target) == expected
-            else:
-                stops += 1
-                assert code == (-signal.SIGKILL if number == signal.SIGKILL else 130), (number, stage, lines[-1])
-                assert set(made(target)) <= set(expected)
-                assert not (target / RESULTS[0]).exists()
-                once(command(noise, target, palette_model))
-            assert made(target) == expected, (number, stage)
-            assert sorted(file.name for file in target.iterdir()) == sorted(expected), "nothing else is left"
-            for file in target.iterdir():
-                file.unlink()
-    assert stops >= 6
+    arguments = request(noise, target, exported_palette_model)
+    for stage in STAGES:
+        done = stopped(way, stage, arguments)
+        last = json.loads(done.stdout.splitlines()[-1])
+        assert done.stderr == ""
+        if way == "SIGKILL":
+            assert done.returncode == -signal.SIGKILL, stage
+        else:
+            assert (done.returncode, last["event"], last["code"]) == (130, "error", 130), stage
+            assert last["message"].startswith("cancelled")
+        assert not made(target), "no result is there before all are"
+    assert stopped(way, "never", arguments).returncode == 0
+    assert made(target) == expected
+    assert sorted(file.name for file in target.iterdir()) == sorted(expected), "nothing else is left"
 
 
 @pytest.mark.slow
@@ -108,15 +155,16 @@ def test_a_run_that_is_killed_at_random_again_and_again_computes_no_finished_row
     target = tmp_path / "map.tif"
     arguments = [sys.executable, "-m", "cli", "translate", str(noise), str(target), "--model", str(palette_model)]
     arguments += ["--threads", "1", "--progress", "json"]
+    quiet = {"cwd": REPOSITORY, "capture_output": True, "stdin": subprocess.DEVNULL}
     chance, reached = random.Random(4), 0
     for _ in range(4):
-        code, lines = interrupted(arguments, signal.SIGKILL, "translate", chance.randint(4, 9))
+        code, lines = killed(arguments, chance.randint(4, 9))
         done = [event["done"] for event in map(json.loads, lines) if event.get("stage") == "translate"]
         assert done[0] >= reached - reached % COLUMNS, "rows that were told as finished"
         reached = max(done[0], done[-1] - 1)  # the last one may have been told before its row was on the disk
         if code == 0:
             break
-    once(arguments)
+    subprocess.run(arguments, check=True, timeout=300, **quiet)
     expected = translate(noise, tmp_path / "whole.tif", model=palette_model, threads=1)
     assert target.read_bytes() == expected.read_bytes()
 
@@ -188,18 +236,57 @@ def test_memory_that_is_never_enough_is_told_and_leaves_nothing(noise: Path, tin
     assert [file.name for file in tmp_path.iterdir()] == ["in"]
 
 
+@pytest.mark.parametrize(("victim", "method"), [(RasterReader, "read"), (RasterWriter, "write")])
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (MemoryError(), 1, "the memory is not enough; give a smaller --batch"),
+        (SystemExit(0), 70, "a thread asked for the end of the program"),
+        (RuntimeError("can't start new thread"), 70, "can't start new thread"),
+    ],
+)
+def test_a_thread_that_fails_beside_the_network_ends_the_run_with_one_line(
+    noise: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    victim: type,
+    method: str,
+    error: BaseException,
+    code: int,
+    message: str,
+) -> None:
+    work, calls = getattr(victim, method), itertools.count()
+
+    def fails(*arguments: object, **options: object) -> object:
+        if threading.current_thread() is not threading.main_thread() and next(calls) == 9:
+            raise error
+        return work(*arguments, **options)
+
+    monkeypatch.setattr(victim, method, fails)
+    before = threading.active_count()
+    request = ["translate", str(noise), str(tmp_path / "map.tif"), "--model", str(tiny_model), "--threads", "1"]
+    done = CliRunner().invoke(main, request)
+    assert next(calls) > 9
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.output
+    assert message in done.stderr
+    assert threading.active_count() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["in"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [60, 150, 300, 450])
-def test_a_full_disk_is_one_line_and_no_result(noise: Path, palette_model: Path, small_disk, size: int) -> None:
+@pytest.mark.parametrize("size", [60, 150, 200, 300, 450, 500, 650, 1000, 1200])
+def test_a_full_disk_is_one_line_and_no_result(
+    noise: Path, exported_palette_model: Path, small_disk, size: int
+) -> None:
     disk = small_disk(size)
-    quiet = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
-    done = subprocess.run(command(noise, disk, palette_model), cwd=REPOSITORY, check=False, **quiet)
+    done = stopped("never", "never", request(noise, disk, exported_palette_model))
     if done.returncode == 0:
         assert set(RESULTS) <= set(made(disk))
         return
     last = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == 1, last
-    assert last["event"] == "error" and "\n" not in last["message"]
+    assert last["event"] == "error" and "\n" not in last["message"] and len(last["message"]) < 300
     assert "Traceback" not in done.stderr
     assert not (disk / RESULTS[0]).exists()
 

@@ -1,5 +1,6 @@
 """Work beside the main thread: everything in its order, no more ahead than allowed, and no failure lost."""
 
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -85,3 +86,15 @@ def test_what_waits_is_not_called_when_the_caller_fails() -> None:
         threading.Timer(0.05, may_end.set).start()
         raise KeyboardInterrupt
     assert called == ["slow"]
+
+
+def test_no_thread_ends_the_program() -> None:
+    def leave() -> Iterator[int]:
+        raise SystemExit(0)
+        yield
+
+    with pytest.raises(RuntimeError, match="asked for the end"):
+        next(ahead(leave()))
+    with pytest.raises(RuntimeError, match="asked for the end"), Behind[None](1) as behind:
+        behind.call(lambda: sys.exit(3))
+        behind.rest()

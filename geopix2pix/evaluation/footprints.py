@@ -15,7 +15,7 @@ from rasterio.warp import transform
 
 from geopix2pix.errors import OutputError
 from geopix2pix.evaluation.scoreboard import Scoreboard
-from geopix2pix.ogr import undated
+from geopix2pix.ogr import complaint, undated
 from geopix2pix.pair import Pair
 from geopix2pix.palette import RGB
 from geopix2pix.tilesets.indexstyle import add_style
@@ -66,7 +66,8 @@ def write_footprints(path: Path, board: Scoreboard, pairs: Sequence[Pair]) -> bo
             for row in models:
                 add_style(path, row.name, "errors", _qml(field, steps), "errors of the tiles, by geopix2pix evaluate")
     except (OSError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise OutputError(f"{path}: cannot be written ({error}); choose another place or make room") from error
+        told = complaint(error)
+        raise OutputError(f"{path}: cannot be written ({told}); choose another place or make room") from error
     return True
 
 

@@ -20,7 +20,7 @@ from shapely import Polygon
 from geopix2pix.errors import OutputError, TileSetError
 from geopix2pix.files import put_in_place
 from geopix2pix.grid import Window
-from geopix2pix.ogr import undated
+from geopix2pix.ogr import complaint, undated
 from geopix2pix.polygons import GDAL_ERRORS
 from geopix2pix.registration import Offset
 from geopix2pix.tilesets.indexstyle import aliases, column_names, write_style
@@ -97,7 +97,8 @@ def write_index(path: Path, tiles: Sequence[Tile], crs: CRS | None, bands: Seque
     except UnicodeEncodeError as error:
         raise TileSetError(f"{path}: {error.object!r} is no text that can be stored; rename that file") from error
     except (OSError, *GDAL_ERRORS) as error:
-        raise OutputError(f"{path}: cannot be written ({error}); choose another place or make room") from error
+        told = complaint(error)
+        raise OutputError(f"{path}: cannot be written ({told}); choose another place or make room") from error
 
 
 def read_index(path: Path) -> list[Tile]:
