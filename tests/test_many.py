@@ -252,6 +252,27 @@ def test_half_a_line_of_the_journal_costs_one_scene(scenes: Path, tiny_model: Pa
     assert maps(out) == before
 
 
+def test_a_second_command_for_the_same_folder_meanwhile_spoils_nothing(
+    scenes: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """It is told of the scene that the first one works on and makes the others; the next one keeps them all."""
+    out, second = tmp_path / "maps", list[Summary]()
+
+    def meanwhile(event: Event) -> None:
+        if event.stage == "translate" and not second:
+            second.append(many([scenes], out, model=tiny_model))
+
+    first = many([scenes], out, model=tiny_model, progress=meanwhile)
+    (busy,) = (o.error for o in second[0].outcomes if o.name == first.outcomes[0].name)
+    assert "another process is writing it" in str(busy)
+    made = [{o.name for o in summary.outcomes if o.status == "made"} for summary in (first, *second)]
+    assert len(made[0] | made[1]) == 3 and not made[0] & made[1]
+    last = many([scenes], out, model=tiny_model)
+    assert last.counts == {"made": 0, "kept": 3, "empty": 0, "failed": 1}
+    many([scenes], tmp_path / "whole", model=tiny_model)
+    assert maps(out) == maps(tmp_path / "whole")
+
+
 # On several machines
 
 
