@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from geopix2pix.errors import Cancelled, GeoPix2PixError, GeoPix2PixWarning
 from .report import Mode, Report, sink
 
 MENDABLE, BUG, CANCELLED = 1, 70, 130
+ECHO = 0.1  # seconds; `timeout` and batch systems send a signal to a process and to its group, and mean one
 FULL = ("torch", "segmentation_models_pytorch", "timm", "torchvision", "onnx", "onnxscript", "pyogrio", "PIL")
 """What the light installation is without: it translates with exported models, and does nothing else."""
 
@@ -91,10 +93,15 @@ def _warnings_to(report: Report, *, foreign: bool) -> Iterator[None]:
 
 @contextmanager
 def _signals_to(report: Report) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM cancels; the second ends the process at once."""
+    """The first Ctrl-C or SIGTERM cancels; the second, unless it is an echo of the first, ends the process at once."""
+    heard: set[int] = set()
 
     def cancel(number: int, frame: FrameType | None) -> None:
+        if number in heard:
+            return
+        heard.add(number)
         report.cancel()
+        time.sleep(ECHO)
         signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}

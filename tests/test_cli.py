@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,13 +79,14 @@ from geopix2pix.progress import Event
 
 @click.command()
 @click.option("--deaf", is_flag=True)
+@click.option("--pause", type=float, default=0.001)
 @work
-def endless(deaf, report):
+def endless(deaf, pause, report):
     step = 0
     while step == 0 or not deaf:
         step += 1
         report(Event("turn", step, 0, "turns"))
-        time.sleep(0.001)
+        time.sleep(pause)
     while not report._stop.is_set():
         time.sleep(0.001)
     report.warning("heard")
@@ -382,6 +384,19 @@ def test_second_interrupt_ends_a_command_that_does_not_listen() -> None:
         assert json.loads(process.stdout.readline())["message"] == "heard"
         interrupt(process)
         assert process.wait(timeout=60) == -signal.SIGINT
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no groups of processes to send signals to")
+def test_a_signal_that_comes_twice_at_once_is_one() -> None:
+    with child("-c", ENDLESS, "--pause", "0.5", "--progress", "json") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline() + process.stdout.readline()
+        terminate(process)
+        time.sleep(0.01)
+        terminate(process)
+        rest, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (130, "")
+    assert events(first + rest)[-1]["code"] == 130
 
 
 def test_nobody_reads_any_more() -> None:
