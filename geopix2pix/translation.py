@@ -116,7 +116,7 @@ def translate(
         RegionError, VectorError: the region cannot be used.
         ModelFileError: the model file cannot be used.
         ConfigError: an argument is impossible, alone or with the others.
-        OutputError: an output exists and `overwrite` is false, or cannot be written.
+        OutputError: an output exists and `overwrite` is false, or cannot be written; finished rows are kept likewise.
         Cancelled: `progress` asked to stop.
     """
     job = planned(

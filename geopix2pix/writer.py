@@ -15,7 +15,6 @@ from filelock import FileLock
 
 from geopix2pix.assembly import assemble
 from geopix2pix.errors import Cancelled, DownloadError, GeoPix2PixWarning, OutputError
-from geopix2pix.files import sync
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line, append_line, differences, read_journal, start_journal
 from geopix2pix.output import SIDECARS, OutputSpec, Product, check_space, check_target, writing
@@ -31,6 +30,7 @@ from geopix2pix.parts import (
     rows_in,
     settle,
     shard_folder,
+    stored,
     suffix,
     unlink,
 )
@@ -53,7 +53,7 @@ class RasterWriter:
 
     Row bands go to part files in a folder, OUT.part beside the first target, with a journal. `assemble` makes one file
     of them for each raster and gives it its name; until then no target is touched. A run that was killed, cancelled or
-    interrupted, or whose server failed, goes on after its last finished row when it is started again with equal
+    interrupted, or whose server or disk failed, goes on after its last finished row when it is started again with equal
     arguments. Any other failure removes the folder.
 
     A writer for some `rows` only does a share of the work: its folder, OUT.rows-FIRST-END.part, stays when it is left,
@@ -166,11 +166,7 @@ class RasterWriter:
             if not bands:
                 bands = (RowBand(top=self._bottom, height=0, widths=(), invalid=0, checksum=""),) * len(self._products)
             self._open_bands = []
-            with self._carry_file(row).open("wb") as file:
-                for band in carry:
-                    np.save(file, band, allow_pickle=False)
-            sync(self._carry_file(row))
-            line: Line = {"band": bands[0].to_json(), "carry": checksum(self._carry_file(row))}
+            line: Line = {"band": bands[0].to_json(), "carry": stored(self._carry_file(row), carry)}
             if bands[1:]:
                 line["beside"] = [band.to_json() for band in bands[1:]]
             if remarks:
@@ -201,6 +197,7 @@ class RasterWriter:
             self._rows = [adopted[row] for row in range(total)]
             yield
         finally:
+            self._rows = []
             for lock in locks:
                 lock.release()
         for shard in shards:
@@ -242,14 +239,16 @@ class RasterWriter:
         self._leave(error)
 
     def _leave(self, error: BaseException | None) -> None:
-        """Let go of the target: nothing stays of a failure, everything of a run that was stopped."""
+        """Let go of the target. Finished rows stay if the run was stopped, or a server or disk failed; else nothing."""
         for band in self._open_bands:
             with suppress(OutputError), writing(self.path):  # what is being written is thrown away
                 band.close()
-        if isinstance(error, Exception) and not isinstance(error, Cancelled | DownloadError):
+        if isinstance(error, OutputError) and self._rows:
+            with suppress(OSError):  # a file that another program has opened, on Windows
+                self._tidy()  # which makes room
+        elif isinstance(error, Exception) and not isinstance(error, Cancelled | DownloadError):
             self._remove()
-        else:
-            self._lock.release()
+        self._lock.release()
 
     @property
     def _targets(self) -> list[Path]:
@@ -285,6 +284,10 @@ class RasterWriter:
         if not self._rows:
             check_space(self.path, int(NEEDED_SHARE * sum(product.spec.raw_bytes for product in self._products)))
         start_journal(self._journal, [header, *lines[1 : 1 + len(self._rows)]])  # first: it tells that all is ours
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove all but the finished rows and what the next one needs."""
         kept = {part for row in self._rows for part in row.parts} | {self._carry_file(len(self._rows) - 1)}
         for file in self._folder.iterdir():
             if file not in kept and file != self._journal and file.name != "lock":

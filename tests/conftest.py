@@ -111,12 +111,13 @@ def palette_model(palette_manifest: Manifest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """A function that mounts an empty disk of so many KiB."""
+    """A function that mounts an empty disk of so many KiB, and when called again gives it another size."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
     def mount(size: int) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)]
+        again = "remount," if folder.is_mount() else ""
+        command = ["mount", "-t", "tmpfs", "-o", f"{again}size={size}k", "tmpfs", str(folder)]
         if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode:
             pytest.skip("mounting a small disk needs root")
         return folder

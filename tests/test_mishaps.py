@@ -275,20 +275,31 @@ def test_a_thread_that_fails_beside_the_network_ends_the_run_with_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [60, 150, 200, 300, 450, 500, 650, 1000, 1200])
-def test_a_full_disk_is_one_line_and_no_result(
-    noise: Path, exported_palette_model: Path, small_disk, size: int
+def test_a_full_disk_is_one_line_at_whatever_stage_and_costs_no_finished_row(
+    noise: Path, exported_palette_model: Path, tmp_path: Path, small_disk
 ) -> None:
-    disk = small_disk(size)
-    done = stopped("never", "never", request(noise, disk, exported_palette_model))
-    if done.returncode == 0:
-        assert set(RESULTS) <= set(made(disk))
-        return
-    last = json.loads(done.stdout.splitlines()[-1])
-    assert done.returncode == 1, last
-    assert last["event"] == "error" and "\n" not in last["message"] and len(last["message"]) < 300
-    assert "Traceback" not in done.stderr
-    assert not (disk / RESULTS[0]).exists()
+    """The disk grows a little each time, until the results fit on it."""
+    whole, stages, begun = tmp_path / "whole", set(), []
+    whole.mkdir()
+    assert stopped("never", "never", request(noise, whole, exported_palette_model)).returncode == 0
+    for size in (60, 75, 90, 110, 200, 300, 450, 500, 650, 1000, 1200, 1500):
+        disk = small_disk(size)
+        done = stopped("never", "never", request(noise, disk, exported_palette_model))
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        told = [event for event in events if event["event"] == "progress"]
+        begun += [event["done"] for event in told[:1]]
+        if done.returncode == 0:
+            break
+        last = events[-1]
+        assert (done.returncode, last["event"]) == (1, "error")
+        assert "\n" not in last["message"] and len(last["message"]) < 300
+        assert "Traceback" not in done.stderr
+        assert not made(disk)
+        stages |= {event["stage"] for event in told[-1:]}  # none if there was no room even to begin
+    assert {"translate", "assemble", "polygons", "tiles"} <= stages
+    assert begun == sorted(begun) and begun[0] == 0 < begun[-1]
+    assert made(disk) == made(whole)
+    assert sorted(file.name for file in disk.iterdir()) == sorted(made(whole))
 
 
 def test_a_folder_on_a_disk_for_reading_only_is_refused(

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from geopix2pix.gdal import unreferenced_allowed
 from geopix2pix.grid import Window
 from geopix2pix.journal import append_line, differences, read_journal, start_journal
 from geopix2pix.output import OutputSpec, check_target, write_bytes, writing
+from geopix2pix.parts import stored
 from geopix2pix.raster import Georeference, RasterReader
 from geopix2pix.writer import RasterWriter
 from tests.rasters import MASKS, ROTATED, coordinates, l_shape, speckle, write_raster
@@ -352,8 +354,16 @@ def test_a_damaged_part_is_found_before_the_target_is_replaced(tmp_path):
         blank = np.zeros((1, STEP, 100), np.uint8)
         write_raster(tmp_path / "a.tif.part" / "row-00001.tif", blank, mask=np.ones((STEP, 100), bool))
         writer.assemble()
-    assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
     assert path.read_bytes() == before
+    with (
+        pytest.warns(GeoPix2PixWarning, match="damaged or missing, from row 1"),
+        RasterWriter(path, spec_of(pixels), parameters={}, overwrite=True) as writer,
+    ):
+        assert writer.finished_rows == 1
+        write_rows(writer, pixels, np.ones((100, 100), bool))
+        writer.assemble()
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
 
 
 def test_sidecars_of_a_replaced_file_go_with_it(tmp_path):
@@ -522,16 +532,25 @@ def assert_last_line_says_why(errors: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs limits on the size of files")
-@pytest.mark.parametrize("limit", [100, 100_000, 600_000], ids=["journal", "parts", "result"])
-def test_a_write_that_fails_is_an_output_error_and_leaves_nothing(tmp_path, limit):
+@pytest.mark.parametrize(
+    ("limit", "rows"), [(100, {0}), (100_000, set(range(1, 20))), (600_000, {20})], ids=["journal", "parts", "result"]
+)
+def test_a_write_that_fails_is_an_output_error_and_costs_no_finished_row(tmp_path, limit, rows):
     path = tmp_path / "a.tif"
     path.write_text("an older file")
     with child(path, limit) as process:
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert_last_line_says_why(errors)
-    assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
     assert path.read_text() == "an older file"
+    assert {file.name for file in tmp_path.iterdir()} <= {"a.tif", "a.tif.part"}
+    for name in ("a.tif", "whole.tif"):
+        with child(tmp_path / name) as process:
+            told, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        assert int(told.split()[-1]) in (rows if name == "a.tif" else {0})
+    assert path.read_bytes() == (tmp_path / "whole.tif").read_bytes()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tif", "whole.tif"]
 
 
 @pytest.mark.slow
@@ -606,22 +625,38 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
     assert peaks[1] < peaks[0] + 40, f"peaks {peaks} MiB"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_what_a_row_carries_is_stored_whole_or_not_at_all(tmp_path):
+    arrays = [np.arange(700.0), np.zeros((2, 0), np.float32)]
+    found = stored(tmp_path / "carry.npy", arrays)
+    assert found == sha256((tmp_path / "carry.npy").read_bytes()).hexdigest()
+    with pytest.raises(OSError, match="No space left"):
+        stored(Path("/dev/full"), arrays)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [700, 1200, 2000, 2800, 3600, 5000])
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_a_full_disk_is_an_output_error_at_whatever_stage(small_disk, size, threads):
-    disk = small_disk(size)
-    path = disk / "a.tif"
-    path.write_text("an older file")
-    with child(path, GDAL_NUM_THREADS=threads) as process:
-        _, errors = process.communicate(timeout=300)
-    if process.returncode == 0:
-        with opened(path) as dataset:
-            assert dataset.read().shape == (3, 1000, 700)
-    else:
+def test_a_full_disk_is_an_output_error_at_whatever_stage_and_costs_no_finished_row(small_disk, tmp_path, threads):
+    """The disk grows a little each time, until the result fits on it."""
+    with child(tmp_path / "whole.tif") as process:
+        process.communicate(timeout=300)
+    begun = []
+    for size in (600, 900, 1300, 1800, 2400, 2900, 3600, 4500, 9000):
+        path = small_disk(size) / "a.tif"
+        if not begun:
+            path.write_text("an older file")
+        with child(path, GDAL_NUM_THREADS=threads) as process:
+            told, errors = process.communicate(timeout=300)
+        begun.append(int(told.split()[-1]))
+        if process.returncode == 0:
+            break
         assert_last_line_says_why(errors)
         assert path.read_text() == "an older file"
-    assert [file.name for file in disk.iterdir()] == ["a.tif"]
+        assert {file.name for file in path.parent.iterdir()} <= {"a.tif", "a.tif.part"}
+    assert begun == sorted(begun), "no row is lost"
+    assert len(set(begun)) > 3 and begun.count(begun[-1]) > 1, "the disk was full as rows were written, and after that"
+    assert path.read_bytes() == (tmp_path / "whole.tif").read_bytes()
+    assert [file.name for file in path.parent.iterdir()] == ["a.tif"]
 
 
 def test_the_journal_says_what_made_the_parts(tmp_path):
