@@ -147,6 +147,22 @@ def test_a_process_that_ends_before_the_first_scene_is_told(scenes: Path, export
     assert not (tmp_path / "maps").exists()
 
 
+@pytest.mark.slow
+def test_a_script_that_would_begin_itself_again_is_told_how_it_has_to_begin(
+    scenes: Path, exported_model: Path, tmp_path: Path
+) -> None:
+    call = f"translate_many([{str(scenes)!r}], 'maps', model={str(exported_model)!r}, threads=1, apart=True)"
+    guard = "if __name__ == '__main__':"
+    script = tmp_path / "script.py"
+    for begin in ("if True:", guard):
+        script.write_text(f"from geopix2pix import translate_many\n{begin}\n    {call}\n")
+        quiet = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(REPOSITORY)}, "capture_output": True}
+        done = subprocess.run([sys.executable, script], text=True, check=False, timeout=300, **quiet)
+        assert done.returncode == (0 if begin == guard else 1)
+        assert (guard in done.stderr.splitlines()[-1]) == (begin != guard)
+    assert len(maps(tmp_path / "maps")) == 3
+
+
 def test_what_is_wrong_with_the_request_is_told_as_it_is_here(
     scenes: Path, tiny_model: Path, exported_model: Path, tmp_path: Path
 ) -> None:
@@ -220,6 +236,7 @@ def is_there(number: int) -> bool:
 
 
 @proc
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["group", "terminal", "eof", "killed"])
 def test_a_command_that_is_stopped_leaves_no_process_and_goes_on(
     scenes: Path, exported_model: Path, tmp_path: Path, way: str
@@ -250,6 +267,7 @@ def test_a_command_that_is_stopped_leaves_no_process_and_goes_on(
 
 
 @proc
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_while_the_other_one_begins_cancels(
     scenes: Path, exported_model: Path, tmp_path: Path, number: signal.Signals
