@@ -32,8 +32,6 @@ STAGES = ("load", "translate", "assemble", "clean", "deliver", "polygons", "tile
 """Where a run may be stopped: while the engine is loaded, and at the first event of each kind."""
 RESULTS = ("map.tif", "classes.tif", "confidence.tif", "polygons.gpkg", "web.mbtiles", "preview.png")
 COLUMNS = 6
-
-
 # The command line, which sends itself a signal, or has its standard input closed, at a stage.
 STOPPED = """
 import os, signal, sys, time
