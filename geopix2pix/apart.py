@@ -41,7 +41,7 @@ class Apart:
 
         Raises:
             As `Translator`.
-            ConfigError: the process ended meanwhile.
+            ConfigError: the process could not be started, or ended meanwhile.
         """
         self._batch = replace(batch, entries=())
         self._heard: list[str] = []
@@ -51,7 +51,7 @@ class Apart:
         """What becomes of a scene.
 
         Raises:
-            ConfigError: the process, which had to be started anew, ended before it could begin.
+            ConfigError: the process had to be started anew, which failed.
             Cancelled, and whatever else `progress` raises, once the process has stopped its work.
         """
         begin, self._heard = perf_counter(), []
@@ -82,8 +82,14 @@ class Apart:
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs,))
-        with unasked():
-            self._process.start()
+        try:
+            with unasked():
+                self._process.start()
+        except OSError as error:
+            raise ConfigError(
+                f"the process that is to translate cannot be started ({error.strerror or error}); see that there is "
+                "memory, and that no limit to processes is reached"
+            ) from error
         theirs.close()
         try:
             self._answer(self._batch, silent)

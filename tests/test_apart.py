@@ -1,6 +1,8 @@
 """Scenes translated in another process are what they are in this one, and one that ends it costs itself alone."""
 
+import errno
 import json
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -145,6 +147,18 @@ def test_a_process_that_ends_before_the_first_scene_is_told(scenes: Path, export
         many(scenes, tmp_path / "maps", exported_model, apart=True)
     killer.join()
     assert not (tmp_path / "maps").exists()
+
+
+@posix
+def test_a_process_that_cannot_be_started_is_told(
+    scenes: Path, exported_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", full)
+    with pytest.raises(ConfigError, match=r"cannot be started \(Resource temporarily unavailable\)"):
+        many(scenes, tmp_path / "maps", exported_model, apart=True)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from cli.main import main
 from geopix2pix import translate
 from geopix2pix.errors import Cancelled, DeviceMemoryError, GeoPix2PixWarning, OutputError, RasterError
 from geopix2pix.model import ModelFile
-from geopix2pix.parts import shard_folder
+from geopix2pix.parts import shard_folder, unlink
 from geopix2pix.planning import planned
 from geopix2pix.progress import Event
 from geopix2pix.raster import RasterReader
@@ -197,6 +197,22 @@ def test_a_source_that_is_replaced_while_it_is_read_makes_no_result(
     with pytest.raises(RasterError, match="was changed after it was looked at|cannot read"):
         translate(noise, tmp_path / "map.tif", model=tiny_model, threads=1, progress=replace)
     assert [file.name for file in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("gone", ["in/scene.tif", "out/map.tif.part", "out", "out/map.tif.part/row-00000.tif"])
+def test_what_disappears_while_it_is_needed_is_told_and_nothing_is_half(
+    noise: Path, exported_palette_model: Path, tmp_path: Path, gone: str
+) -> None:
+    def remove(event: Event) -> None:
+        if event.done == 20:
+            unlink(tmp_path / gone)
+
+    (tmp_path / "out").mkdir()
+    options = {"model": exported_palette_model, "threads": 1, "classes": tmp_path / "out" / "classes.tif"}
+    with pytest.raises((OutputError, RasterError), match=r"no such file|No such file") as told:
+        translate(noise, tmp_path / "out" / "map.tif", progress=remove, **options)
+    assert "\n" not in str(told.value)
+    assert not list(tmp_path.glob("out/*.tif"))
 
 
 def test_a_second_process_is_told_that_the_target_is_being_written(
