@@ -25,9 +25,9 @@ def many(sources: Sequence[str], folder: Path, report: Report, *, dry_run: bool,
 
     batch = batch_of(sources, folder, **values)
     if dry_run:
-        scenes = foreseen(batch, report)
+        scenes = foreseen(batch, report, apart=True)
         report.plan(_foretold(scenes), {"scenes": [scene.to_json() for scene in scenes]})
-        is_good = all(scene.job is not None for scene in scenes)
+        is_good = all(scene.size is not None for scene in scenes)
     else:
         summary = translate_all(batch, report, apart=True)
         report.text(_told(summary.outcomes))
@@ -53,14 +53,14 @@ def _told(outcomes: Sequence["Outcome"]) -> str:
 def _foretold(scenes: Sequence["Foreseen"]) -> str:
     rows = []
     for scene in scenes[:ROWS]:
-        job, needs = scene.job, scene.needs
-        if job is None or needs is None:
-            state = "would fail" if job is None else "is there"
-            rows.append((scene.entry.name, state, "", "", "", _without(scene.error, scene.entry.source)))
+        needs = scene.needs
+        if scene.size is None or needs is None:
+            state = "would fail" if scene.size is None else "is there"
+            rows.append((scene.name, state, "", "", "", _without(scene.error, scene.source)))
         else:
-            across = f"{job.source_extent.width} x {job.source_extent.height}"
+            across = "{} x {}".format(*scene.size)
             time = "" if needs.seconds is None else duration(needs.seconds)
-            rows.append((scene.entry.name, across, str(needs.windows), time, size(needs.disk_bytes), ""))
+            rows.append((scene.name, across, str(needs.windows), time, size(needs.disk_bytes), ""))
     more = f"and {len(scenes) - ROWS} more\n" if len(scenes) > ROWS else ""
     table = _table(("scene", "pixels", "windows", "time", "disk", "why"), rows)
     return table + more + "\n".join(f"{topic:10} {text}" for topic, text in _needed(scenes).items())
@@ -72,8 +72,8 @@ def _needed(scenes: Sequence["Foreseen"]) -> dict[str, str]:
     times = [need.seconds for need in needs if need.seconds is not None]
     each = next((f"{need.window_seconds:.3g} s" for need in needs if need.window_seconds is not None), "unknown")
     memory = max((need.memory_bytes for need in needs if need.memory_bytes is not None), default=None)
-    there = sum(scene.job is not None and scene.needs is None for scene in scenes)
-    failed = sum(scene.job is None for scene in scenes)
+    there = sum(scene.size is not None and scene.needs is None for scene in scenes)
+    failed = sum(scene.size is None for scene in scenes)
     return {
         "scenes": f"{len(needs)} to translate, {there} there already, {failed} that would fail",
         "time": f"about {duration(sum(times))} to compute, {each} for a window, as tried here and now; opening scenes "

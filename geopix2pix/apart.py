@@ -1,4 +1,4 @@
-"""Apart: the scenes of a batch are translated in a process of its own, so that a file that ends it costs itself alone.
+"""Apart: the scenes of a batch are worked on in a process of their own, so that a file that ends it costs itself alone.
 
 The two processes talk through one pipe. This one sends scenes; the other one answers each with what became of it, and
 before that with events, which wait until they are answered, and with warnings, which do not.
@@ -6,22 +6,23 @@ before that with events, which wait until they are answered, and with warnings, 
 
 import os
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from threading import Lock
-from time import perf_counter
 from types import TracebackType
-from typing import Any, NamedTuple, TextIO
+from typing import Any, Generic, NamedTuple, TextIO, TypeVar
 
 from geopix2pix.batch import Batch
 from geopix2pix.child import ASKING, bind, ending, unasked
-from geopix2pix.errors import Cancelled, ConfigError
+from geopix2pix.errors import Cancelled, ConfigError, RasterError
 from geopix2pix.inventory import Entry
-from geopix2pix.ledger import Outcome
 from geopix2pix.progress import Event, Progress, silent
-from geopix2pix.translator import Translator
+
+Answer = TypeVar("Answer")
+Worker = Callable[[Entry, Progress], Answer]
 
 
 class Heard(NamedTuple):
@@ -33,45 +34,40 @@ class Heard(NamedTuple):
     lineno: int
 
 
-class Apart:
-    """A `Translator` in a process of its own, which is started anew when a scene has ended it; a context manager."""
+class Apart(Generic[Answer]):
+    """What works on the scenes of a batch, in another process; a context manager.
 
-    def __init__(self, batch: Batch) -> None:
-        """Start the process and load the engine in it.
+    That process is started anew when a scene has ended it.
+    """
+
+    def __init__(self, worker: Callable[[Batch], Worker[Answer]], batch: Batch) -> None:
+        """Start the process, and make the worker in it: a class or function that a module has by its name.
 
         Raises:
-            As `Translator`.
             ConfigError: the process could not be started, or ended meanwhile.
+            And whatever `worker` raises.
         """
-        self._batch = replace(batch, entries=())
-        self._heard: list[str] = []
+        self._request = worker, replace(batch, entries=())
         self._begin()
 
-    def __call__(self, entry: Entry, progress: Progress) -> Outcome:
-        """What becomes of a scene.
+    def __call__(self, entry: Entry, progress: Progress) -> Answer:
+        """What the worker answers.
 
         Raises:
-            ConfigError: the process had to be started anew, which failed.
-            Cancelled, and whatever else `progress` raises, once the process has stopped its work.
+            RasterError: the process has ended.
+            ConfigError: it had to be started anew, which failed.
+            And whatever the worker or `progress` raises, once the work has stopped.
         """
-        begin, self._heard = perf_counter(), []
         if not self._process.is_alive():
             self._end()
             self._begin()
         try:
-            outcome: Outcome = self._answer(entry, progress)
+            answer: Answer = self._answer(entry, progress)
         except _Ended as found:
-            return Outcome(
-                name=entry.name,
-                source=entry.source,
-                status="failed",
-                seconds=perf_counter() - begin,
-                warnings=tuple(self._heard),
-                error=_told(entry.source, str(found)),
-            )
-        return outcome
+            raise RasterError(_told(entry.source, str(found))) from None
+        return answer
 
-    def __enter__(self) -> "Apart":
+    def __enter__(self) -> "Apart[Answer]":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -92,7 +88,7 @@ class Apart:
             ) from error
         theirs.close()
         try:
-            self._answer(self._batch, silent)
+            self._answer(self._request, silent)
         except BaseException as error:
             self._end()
             if isinstance(error, _Ended):
@@ -116,7 +112,6 @@ class Apart:
             while True:
                 message = self._pipe.recv()
                 if isinstance(message, Heard):
-                    self._heard.append(message.message)
                     warnings.warn_explicit(*message)
                 elif isinstance(message, Event):
                     try:
@@ -154,7 +149,7 @@ def _told(source: str, how: str) -> str:
 
 
 def _work(pipe: Connection) -> None:
-    """Answer what comes through the pipe, a batch and its scenes; this is the other process."""
+    """Answer what comes through the pipe, a worker with its batch and then scenes; this is the other process."""
     bind(*ASKING)
     with suppress(OSError):
         os.dup2(2, 1)  # standard output belongs to whoever started the work, whatever libraries print
@@ -185,7 +180,8 @@ def _work(pipe: Connection) -> None:
     warnings.showwarning = show
     with suppress(EOFError, ConnectionError):
         try:
-            translator = Translator(pipe.recv())
+            make, batch = pipe.recv()
+            worker = make(batch)
         except Exception as error:
             say(error)
             return
@@ -193,6 +189,6 @@ def _work(pipe: Connection) -> None:
         while True:
             entry = pipe.recv()
             try:
-                say(translator(entry, told))
-            except Cancelled as error:
+                say(worker(entry, told))
+            except Exception as error:
                 say(error)

@@ -8,10 +8,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from geopix2pix.apart import Apart
+from geopix2pix.apart import Apart, Worker
 from geopix2pix.batch import Batch, batch_of
 from geopix2pix.catalog import Described, write_catalog
-from geopix2pix.errors import SceneWarning
+from geopix2pix.errors import RasterError, SceneWarning
+from geopix2pix.inventory import Entry
 from geopix2pix.ledger import MOSAICS, STAC, SUMMARY, Outcome, Summary, named
 from geopix2pix.output import write_bytes, writing
 from geopix2pix.progress import Event, Progress, silent
@@ -62,14 +63,23 @@ def translate_all(batch: Batch, progress: Progress = silent, *, apart: bool = Fa
     """Do a batch; see `translate_many`."""
     begin, total = perf_counter(), len(batch.entries)
     outcomes: list[Outcome] = []
-    with Apart(batch) if apart else nullcontext(Translator(batch)) as translator:
+    with Apart(Translator, batch) if apart else nullcontext(Translator(batch)) as translator:
         for entry in batch.entries:
             progress(Event("scenes", len(outcomes), total, "scenes"))
-            outcomes.append(translator(entry, progress))
+            outcomes.append(_outcome(entry, translator, progress))
             if outcomes[-1].status == "failed":
                 warnings.warn(f"{outcomes[-1].error}; the other scenes go on", SceneWarning, stacklevel=2)
     progress(Event("scenes", total, total, "scenes"))
     return _completed(batch, outcomes, begin)
+
+
+def _outcome(entry: Entry, translator: Worker[Outcome], progress: Progress) -> Outcome:
+    begin = perf_counter()
+    try:
+        return translator(entry, progress)
+    except RasterError as error:  # it has ended the other process; what fails otherwise is told by the translator
+        seconds = perf_counter() - begin
+        return Outcome(name=entry.name, source=entry.source, status="failed", seconds=seconds, error=str(error))
 
 
 def _completed(batch: Batch, outcomes: Sequence[Outcome], begin: float) -> Summary:

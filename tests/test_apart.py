@@ -20,7 +20,9 @@ import numpy as np
 import pytest
 
 from geopix2pix import translate_many
+from geopix2pix.batch import batch_of
 from geopix2pix.errors import Cancelled, ConfigError, OutputError
+from geopix2pix.forecast import foreseen
 from geopix2pix.ledger import Summary
 from geopix2pix.progress import Event
 from tests.rasters import write_raster
@@ -147,6 +149,26 @@ def test_a_process_that_ends_before_the_first_scene_is_told(scenes: Path, export
         many(scenes, tmp_path / "maps", exported_model, apart=True)
     killer.join()
     assert not (tmp_path / "maps").exists()
+
+
+@posix
+def test_a_dry_run_foresees_which_scene_ends_the_process(scenes: Path, exported_model: Path, tmp_path: Path) -> None:
+    batch = batch_of([scenes], tmp_path / "maps", model=exported_model, threads=1)
+
+    def kill(event: Event) -> None:
+        if event.stage == "probe" and event.done == 2:
+            os.kill(other(), signal.SIGSEGV)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected, found = foreseen(batch), foreseen(batch, apart=True)
+        killed = foreseen(batch, kill, apart=True)
+    facts = [[(scene.name, scene.size, scene.error) for scene in run] for run in (expected, found)]
+    assert facts[0] == facts[1] and len(facts[0]) == 3
+    assert all(scene.needs for scene in found)
+    assert [scene.size is None for scene in killed] == [True, True, True], "each is tried until one can be"
+    assert all(scene.source in str(scene.error) and "SIGSEGV" in str(scene.error) for scene in killed)
+    assert not list(tmp_path.glob("maps*"))
 
 
 @posix
