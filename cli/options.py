@@ -23,6 +23,7 @@ MISALIGNED = ("keep", "reject", "shift")
 EXPORT_LAYOUTS = ("folders", "side-by-side")
 EXPORT_TARGETS = ("maps", "classes")
 DELIVER = ("source", "working")
+DAMAGED = ("stop", "mask")
 FORMS = ("cog", "gtiff")
 COMPRESSIONS = ("deflate", "zstd", "lzw")
 

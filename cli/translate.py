@@ -106,6 +106,13 @@ def translation_options(body: Callable[..., None]) -> Callable[..., None]:
     )
     @options.threads
     @click.option("--max-pixels", type=click.IntRange(min=1), help="Refuse larger scenes.")
+    @click.option(
+        "--damaged",
+        type=click.Choice(options.DAMAGED),
+        default="stop",
+        show_default=True,
+        help="What becomes of a scene of which a part cannot be decoded: mask leaves out its damaged blocks.",
+    )
     @click.option("--seam-report", type=options.FILE, help="Measure the seams of this scene and write them as JSON.")
     @click.option("--preview", type=options.FILE, help="Write a PNG that shows scene and result side by side.")
     @options.overwrite

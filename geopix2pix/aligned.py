@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geopix2pix.averages import averaged
+from geopix2pix.damage import Damage
 from geopix2pix.errors import SceneError
 from geopix2pix.gdal import MAX_PIXELS
 from geopix2pix.geogrid import Bounds, GeoGrid
@@ -42,8 +43,9 @@ class AlignedView(View):
         bands: Sequence[int] | None = None,
         expand_colors: bool = False,
         max_pixels: int = MAX_PIXELS,
+        damage: Damage | None = None,
     ) -> None:
-        """Read the headers of the files; `bands`, `expand_colors` and `max_pixels` are those of `RasterReader`.
+        """Read the headers of the files; `bands` and all that follow are those of `RasterReader`.
 
         Raises:
             RasterError: a file cannot be opened.
@@ -53,7 +55,7 @@ class AlignedView(View):
         if not paths:
             raise SceneError("at least one raster file is needed, none was given")
         self._grid, self._kernel = grid, kernel
-        self._open = OpenFiles(bands=bands, expand_colors=expand_colors, max_pixels=max_pixels)
+        self._open = OpenFiles(bands=bands, expand_colors=expand_colors, max_pixels=max_pixels, damage=damage)
         try:
             with doubts_told_once():
                 self._files = [SourceFile.of(self._open.reader(path), grid, kernel) for path in paths]

@@ -10,6 +10,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
+from geopix2pix.damage import Damage
 from geopix2pix.errors import SceneWarning
 from geopix2pix.grid import Window
 from geopix2pix.remote import Source
@@ -30,14 +31,14 @@ def sample_windows(width: int, height: int, count: int = SAMPLE_WINDOWS) -> list
 
 
 def data_and_alpha(
-    path: Source, dataset: DatasetReader, named: Sequence[int] | None
+    path: Source, dataset: DatasetReader, named: Sequence[int] | None, damage: Damage
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The bands of data, those `named` if any are, and the alpha bands among the others.
 
     Where no bands are named, a SceneWarning tells of each that is tagged as alpha, but is read as data.
     """
     tagged = [band for band, color in enumerate(dataset.colorinterp, 1) if color == ColorInterp.alpha]
-    alphas = tuple(band for band in tagged if band not in (named or ()) and _looks_like_alpha(dataset, band))
+    alphas = tuple(band for band in tagged if band not in (named or ()) and _looks_like_alpha(path, dataset, band, damage))
     if named is not None:
         return tuple(named), alphas
     for band in set(tagged).difference(alphas):
@@ -48,11 +49,12 @@ def data_and_alpha(
     return tuple(band for band in dataset.indexes if band not in alphas), alphas
 
 
-def _looks_like_alpha(dataset: DatasetReader, band: int) -> bool:
+def _looks_like_alpha(path: Source, dataset: DatasetReader, band: int, damage: Damage) -> bool:
     """Whether most values that are not 0 are the largest one; those of near infrared in alpha's place are not."""
     windows = sample_windows(dataset.width, dataset.height, count=16)
-    sample = np.concatenate([dataset.read(band, window=RasterioWindow(*window)).ravel() for window in windows])
-    shown = sample[sample != 0]
+    read = lambda window: dataset.read(band, window=RasterioWindow(*window))  # noqa: E731
+    parts = [part[part != 0] for window in windows for _, part in damage.parts(path, dataset, window, read)]
+    shown = np.concatenate(parts) if parts else np.zeros(0)
     return shown.size == 0 or bool(np.mean(shown == shown.max()) >= 0.5)
 
 

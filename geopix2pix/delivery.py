@@ -11,6 +11,7 @@ import numpy as np
 
 from geopix2pix.aligned import AlignedView
 from geopix2pix.assembly import assemble
+from geopix2pix.damage import Damage
 from geopix2pix.grid import Window
 from geopix2pix.job import Job
 from geopix2pix.kernel import Kernel
@@ -111,7 +112,8 @@ def derived(
         report = {"scene": job.source.name, "model": job.settings["model"], **report}
         placed.append((_stored(folder / "seams.json", json.dumps(report, indent=2).encode()), results.seam_report))
     if results.preview is not None:
-        picture = side_by_side(job.source, rasters[0], job.bands, job.source_extent, job.max_pixels)
+        damage = Damage(job.damaged)
+        picture = side_by_side(job.source, rasters[0], job.bands, job.source_extent, job.max_pixels, damage)
         placed.append((_stored(folder / "preview.png", picture), results.preview))
     return placed
 

@@ -59,8 +59,8 @@ def environment(**settings: Any) -> Iterator[None]:
 
 
 @contextmanager
-def guarded(path: Source, task: str) -> Iterator[None]:
-    """An `environment` for reading.
+def guarded(path: Source, task: str, more: str = "") -> Iterator[None]:
+    """An `environment` for reading; `more` is another remedy for damaged files.
 
     Raises:
         RasterError: whatever fails inside; the message names `path`, the `task` and GDAL's reason.
@@ -76,10 +76,10 @@ def guarded(path: Source, task: str) -> Iterator[None]:
     except Exception as error:  # rasterio lets UnicodeDecodeError, MemoryError, ... through
         if isinstance(path, RemoteFile):
             _check_sent(path)
-            remedy = "check that the file is complete, or copy it here"
+            remedy = f"check that the file is complete, or copy it here{more}"
             raise DownloadError(f"{path}: cannot {task}: {reason(error)}; {remedy}") from error
         by_system = isinstance(error, OSError) and error.errno is not None  # GDAL's failures have no number
-        remedy = "check its name and permissions" if by_system else "check that the file is complete"
+        remedy = "check its name and permissions" if by_system else f"check that the file is complete{more}"
         raise RasterError(f"{path}: cannot {task}: {reason(error)}; {remedy}") from error
 
 

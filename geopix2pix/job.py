@@ -13,6 +13,7 @@ from shapely import Geometry
 
 from geopix2pix import __version__
 from geopix2pix.area import moved
+from geopix2pix.damage import Damaged
 from geopix2pix.engine import Means
 from geopix2pix.gdal import SETTINGS
 from geopix2pix.geogrid import GeoGrid
@@ -88,6 +89,7 @@ class Job:
     expand_colors: bool
     """Whether the only band is shown in the colours of its table."""
     max_pixels: int
+    damaged: Damaged
     scaling: Scaling
     identity: Mapping[str, Any]
     """What tells the state of the source from others."""
@@ -141,6 +143,8 @@ class Job:
         }
         if self.average:
             settings["average"] = list(self.average)
+        if self.damaged == "mask":
+            settings["damaged"] = self.damaged
         if self.results.clean:
             settings["clean"] = self.results.clean
         if self.working is not None:

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from geopix2pix.errors import OutputError
 from geopix2pix.files import put_in_place, sync
+from geopix2pix.grid import Window
 from geopix2pix.journal import Line, differences, read_journal
 from geopix2pix.rowband import RowBand
 
@@ -30,6 +31,15 @@ class Row(NamedTuple):
     """Where that is."""
     remarks: dict[str, str]
     """What the tags of the results tell of it, by topic."""
+    damaged: tuple[Window, ...] = ()
+    """Blocks of the source of which it became known, as its windows were read, that they cannot be decoded."""
+
+    @classmethod
+    def of(cls, line: Line, folder: Path, number: int) -> "Row":
+        """The row that a line of the journal tells of."""
+        bands = bands_of(line)
+        damaged = tuple(Window(*block) for block in line.get("damaged", ()))
+        return cls(bands, parts_of(folder, number, len(bands)), line.get("remarks", {}), damaged)
 
 
 def shard_folder(path: Path, rows: range | None) -> Path:
@@ -68,8 +78,7 @@ def rows_in(folder: Path, header: Line) -> list[Row]:
         raise OutputError(f"{folder}: holds parts of another result ({changed[0]:.200}); {remedy}")
     rows = []
     for number, line in enumerate(lines):
-        bands = bands_of(line)
-        rows.append(Row(bands, parts_of(folder, number, len(bands)), line.get("remarks", {})))
+        rows.append(Row.of(line, folder, number))
         if not is_whole(rows[-1]):
             raise OutputError(f"{folder}: its row {number} is damaged or missing; remove it and run the shard again")
     return rows

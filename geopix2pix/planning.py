@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import get_args
 
 from rasterio.io import DatasetReader
 
 from geopix2pix.area import area_of_interest, window_around
+from geopix2pix.damage import Damage, Damaged
 from geopix2pix.engine import EngineName, Means, Precision, check_engine, package_model
 from geopix2pix.errors import ConfigError, GeoPix2PixWarning, OutputError, RasterError
 from geopix2pix.fit import warn_of_misfits
@@ -62,6 +64,7 @@ def planned(
     form: str = "cog",
     compress: Compression = "deflate",
     max_pixels: int = MAX_PIXELS,
+    damaged: Damaged = "stop",
     seam_report: str | Path | None = None,
     preview: str | Path | None = None,
     overwrite: bool = False,
@@ -98,6 +101,8 @@ def planned(
         raise ConfigError(f"--min-area {min_area}: is for the polygons of --vector, in square metres of 0 or more")
     if not set(average) <= {"flips", "shifts"}:
         raise ConfigError(f"--average {','.join(average)}: is flips, shifts or both")
+    if damaged not in get_args(Damaged):
+        raise ConfigError(f"--damaged {damaged}: is {' or '.join(get_args(Damaged))}")
     loaded = ModelFile.load(model)
     check_engine(loaded, engine, window, means)
     manifest = loaded.manifest
@@ -109,7 +114,7 @@ def planned(
     for kind, _ in results.rasters:
         check_kind(kind, manifest)
     _check_picture(results, manifest)
-    with open_scene(source, manifest, bands, max_pixels) as reader:
+    with open_scene(source, manifest, bands, max_pixels, Damage(damaged)) as reader:
         working = working_grid(reader, manifest, resolution)
         where = [name for name in WITH_PLACE if name in results.paths]
         need = where or working or region is not None or bounds is not None
@@ -148,6 +153,7 @@ def planned(
             bands=reader.bands,
             expand_colors=len(reader.band_names) != len(reader.bands),
             max_pixels=max_pixels,
+            damaged=damaged,
             scaling=chosen_scaling,
             identity=reader.identity(),
             georeference=reader.georeference,

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rasterio.enums import Resampling
-from rasterio.io import MemoryFile
+from rasterio.errors import RasterioIOError
+from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from geopix2pix.bands import color_table
+from geopix2pix.damage import Damage, blocks_in
 from geopix2pix.gdal import MAX_PIXELS, guarded, open_dataset
 from geopix2pix.grid import Window
 from geopix2pix.remote import Source
@@ -23,18 +25,24 @@ Picture = npt.NDArray[np.uint8]
 
 
 def side_by_side(
-    source: Source, result: Path, bands: Sequence[int], extent: Window, max_pixels: int = MAX_PIXELS
+    source: Source,
+    result: Path,
+    bands: Sequence[int],
+    extent: Window,
+    max_pixels: int = MAX_PIXELS,
+    damage: Damage | None = None,
 ) -> bytes:
     """A PNG of the `bands` (1-based, the first three or the first one) of a scene on the left, its map on the right.
 
     `extent` is the window of the scene that the map shows. What is masked in the result is white on both sides.
+    `damage` may let damaged blocks of the scene be black.
 
     Raises:
         RasterError: one of them cannot be read.
     """
     shown = list(bands[:3]) if len(bands) >= 3 else [bands[0]] * 3
-    right, valid = _decimated(result, None, None, max_pixels)
-    left, _ = _decimated(source, shown, extent, max_pixels)
+    right, valid = _decimated(result, None, None, max_pixels, Damage())
+    left, _ = _decimated(source, shown, extent, max_pixels, Damage() if damage is None else damage)
     for picture in (left, right):
         picture[:, ~valid] = 255
     gutter = np.full((3, left.shape[1], GUTTER), 255, np.uint8)
@@ -47,7 +55,7 @@ def side_by_side(
 
 
 def _decimated(
-    path: Source, bands: Sequence[int] | None, extent: Window | None, max_pixels: int
+    path: Source, bands: Sequence[int] | None, extent: Window | None, max_pixels: int, damage: Damage
 ) -> tuple[Picture, npt.NDArray[np.bool_]]:
     """At most `SIDE` pixels a side of a window of a raster as red, green and blue, and where it is valid."""
     with open_dataset(path, max_pixels=max_pixels) as dataset, guarded(path, "make a preview of it"):
@@ -56,11 +64,38 @@ def _decimated(
         shape = max(1, round(where.height * shrink)), max(1, round(where.width * shrink))
         indexes = bands or (dataset.indexes[:3] if dataset.count >= 3 else [1, 1, 1])
         window = RasterioWindow(*where)
-        data = dataset.read(indexes, out_shape=(3, *shape), window=window, resampling=Resampling.nearest)
-        valid = dataset.dataset_mask(out_shape=shape, window=window) != 0
+        try:
+            data = dataset.read(indexes, out_shape=(3, *shape), window=window, resampling=Resampling.nearest)
+            valid = dataset.dataset_mask(out_shape=shape, window=window) != 0
+        except RasterioIOError:
+            if not damage.masks:
+                raise
+            data, valid = _picked(path, dataset, indexes, where, shape, damage)
         if (colors := color_table(dataset)) is not None:
             data = colors[:3, data[0]]
     return _eight_bits(data, valid), valid
+
+
+def _picked(
+    path: Source, dataset: DatasetReader, bands: Sequence[int], where: Window, shape: tuple[int, int], damage: Damage
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """As many pixels of a window as `shape` has, evenly spread, picked block by block of what can be decoded."""
+
+    def read(window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        block = RasterioWindow(*window)
+        return dataset.read(bands, window=block), dataset.dataset_mask(window=block) != 0
+
+    rows = where.row + (2 * np.arange(shape[0]) + 1) * where.height // (2 * shape[0])
+    cols = where.col + (2 * np.arange(shape[1]) + 1) * where.width // (2 * shape[1])
+    data, valid = np.zeros((len(bands), *shape), dataset.dtypes[bands[0] - 1]), np.zeros(shape, bool)
+    for block in blocks_in(dataset, where):
+        down = np.flatnonzero((rows >= block.row) & (rows < block.bottom))[:, None]
+        across = np.flatnonzero((cols >= block.col) & (cols < block.right))
+        if down.size and across.size:
+            for _, (values, known) in damage.parts(path, dataset, block, read):
+                place = rows[down] - block.row, cols[across] - block.col
+                data[:, down, across], valid[down, across] = values[:, *place], known[place]
+    return data, valid
 
 
 def _eight_bits(data: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> Picture:

@@ -24,6 +24,7 @@ from geopix2pix.bands import (
     sample_windows,
     separate_masks,
 )
+from geopix2pix.damage import Damage
 from geopix2pix.errors import RasterError, SceneError
 from geopix2pix.fill import FILL_RADIUS, fill_holes, reflect
 from geopix2pix.gdal import MAX_PIXELS, environment, guarded, open_with_files
@@ -78,11 +79,12 @@ class RasterReader:
         bands: Sequence[int] | None = None,
         expand_colors: bool = False,
         max_pixels: int = MAX_PIXELS,
+        damage: Damage | None = None,
     ) -> None:
         """Open the scene at `path`.
 
         `bands` are 1-based; all but the alpha bands by default. With `expand_colors` a scene whose only band has a
-        colour table is read as red, green and blue.
+        colour table is read as red, green and blue. `damage` may mask what cannot be decoded, and hears of it.
 
         Raises:
             RasterError: the file cannot be opened, or is refused: complex numbers, no band or above `MAX_BANDS`, above
@@ -91,9 +93,10 @@ class RasterReader:
             DownloadError: a server does not send what was asked for.
         """
         self.path = path if isinstance(path, RemoteFile) else Path(path)
+        self._damage = Damage() if damage is None else damage
         self._dataset, self._files = open_with_files(self.path, max_pixels=max_pixels)
         try:
-            with guarded(self.path, "open it as a raster"):
+            with guarded(self.path, "open it as a raster", self._damage.remedy):
                 self._describe(bands, expand_colors)
         except BaseException:
             self.close()
@@ -104,7 +107,7 @@ class RasterReader:
         self.width: int = dataset.width
         self.height: int = dataset.height
         self.georeference = Georeference.of(dataset)
-        self.bands, self._alphas = data_and_alpha(self.path, dataset, bands)
+        self.bands, self._alphas = data_and_alpha(self.path, dataset, bands, self._damage)
         if unknown := [band for band in self.bands if not 1 <= band <= dataset.count]:
             raise SceneError(f"{self.path}: bands {unknown} were asked for, the scene has bands 1 to {dataset.count}")
         if not 1 <= len(self.bands) <= MAX_BANDS:
@@ -129,7 +132,7 @@ class RasterReader:
         With `fill_empty` false a window without a valid pixel shows what the file holds, and is read only once.
 
         Raises:
-            RasterError: the file is truncated or damaged there.
+            RasterError: the file is truncated or damaged there, and that is not masked.
         """
         rows, cols = np.arange(window.row, window.bottom), np.arange(window.col, window.right)
         seen_rows, seen_cols = reflect(rows, self.height), reflect(cols, self.width)
@@ -149,7 +152,7 @@ class RasterReader:
 
         Raises:
             SceneError: the sample holds no valid pixel.
-            RasterError: the file is truncated or damaged.
+            RasterError: the file is truncated or damaged, and that is not masked.
         """
         if self._sample.shape[1] == 0:
             raise SceneError(f"{self.path}: statistics need valid pixels, found none; is its nodata value right?")
@@ -212,18 +215,29 @@ class RasterReader:
         return np.concatenate([data[:, valid][:, ::step] for data, valid in patches], axis=1)
 
     def _stored(self, window: Window) -> Patch:
-        """What the file holds in a window inside the scene, holes included."""
+        """What the file holds in a window inside the scene, holes included; 0 where it is damaged and masked."""
+        with guarded(self.path, f"read {window}", self._damage.remedy):
+            parts = dict(self._damage.parts(self.path, self._dataset, window, self._decoded))
+        if window in parts:
+            return parts[window]
+        data = np.zeros((len(self.colorinterp), window.height, window.width), self.dtype)
+        valid = np.zeros((window.height, window.width), bool)
+        for part, patch in parts.items():
+            rows, cols = part.shifted(-window.col, -window.row).slices
+            data[:, rows, cols], valid[rows, cols] = patch
+        return Patch(data, valid)
+
+    def _decoded(self, window: Window) -> Patch:
         where = RasterioWindow(*window)
-        with guarded(self.path, f"read {window}"):
-            data = self._stored_bands(where)
-            valid = np.isfinite(data).all(axis=0)
-            for values, nodata in zip(data, self._nodata, strict=True):
-                if nodata is not None:
-                    valid &= values != nodata
-            for alpha in self._alphas:
-                valid &= self._dataset.read(alpha, window=where) != 0
-            for band in self._masks:
-                valid &= self._dataset.read_masks(band, window=where) != 0
+        data = self._stored_bands(where)
+        valid = np.isfinite(data).all(axis=0)
+        for values, nodata in zip(data, self._nodata, strict=True):
+            if nodata is not None:
+                valid &= values != nodata
+        for alpha in self._alphas:
+            valid &= self._dataset.read(alpha, window=where) != 0
+        for band in self._masks:
+            valid &= self._dataset.read_masks(band, window=where) != 0
         if self._colors is not None:
             colors = self._colors[:, data[0]]
             return Patch(colors[:3], valid & (colors[3] != 0))

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Literal
 
+from geopix2pix.damage import Damage
 from geopix2pix.errors import ConfigError, SceneError, SceneWarning, SeamWarning
 from geopix2pix.manifest import Manifest
 from geopix2pix.normalize import Scaling
@@ -16,7 +17,13 @@ band; (low, high): the same two values, in the scene's own units, for all bands.
 PERCENTILES = (2.0, 98.0)
 
 
-def open_scene(path: Source, manifest: Manifest, bands: Sequence[int] | None, max_pixels: int) -> RasterReader:
+def open_scene(
+    path: Source,
+    manifest: Manifest,
+    bands: Sequence[int] | None,
+    max_pixels: int,
+    damage: Damage | None = None,
+) -> RasterReader:
     """The scene with the bands that the model reads, in its order; `bands` (1-based) overrides the choice.
 
     A scene whose only band has a colour table counts as red, green and blue.
@@ -31,7 +38,8 @@ def open_scene(path: Source, manifest: Manifest, bands: Sequence[int] | None, ma
             f"{path}: {len(bands)} bands were chosen {tuple(bands)}, but the model {manifest.name!r} reads "
             f"{len(wanted)} ({', '.join(wanted)}); name as many"
         )
-    reader = RasterReader(path, bands=bands, expand_colors=bands is None and len(wanted) == 3, max_pixels=max_pixels)
+    expand = bands is None and len(wanted) == 3
+    reader = RasterReader(path, bands=bands, expand_colors=expand, max_pixels=max_pixels, damage=damage)
     if bands is not None or len(reader.band_names) != len(reader.bands):  # the latter for a colour table
         return reader
     try:
@@ -42,7 +50,7 @@ def open_scene(path: Source, manifest: Manifest, bands: Sequence[int] | None, ma
     if chosen == reader.bands:
         return reader
     reader.close()
-    return RasterReader(path, bands=chosen, max_pixels=max_pixels)
+    return RasterReader(path, bands=chosen, max_pixels=max_pixels, damage=damage)
 
 
 def _chosen(reader: RasterReader, manifest: Manifest) -> tuple[int, ...]:

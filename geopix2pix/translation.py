@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,10 @@ from geopix2pix.area import WorkArea
 from geopix2pix.batches import Batches
 from geopix2pix.blend import Blender, Carry
 from geopix2pix.cleaning import cleaned
+from geopix2pix.damage import Damage, Damaged, told
 from geopix2pix.delivery import delivered, derived
 from geopix2pix.engine import Engine, EngineName, Precision, load_engine
-from geopix2pix.errors import ConfigError, NothingToDoError, OutputError, RasterError
+from geopix2pix.errors import ConfigError, NothingToDoError, OutputError, RasterError, SceneWarning
 from geopix2pix.gdal import MAX_PIXELS
 from geopix2pix.grid import WindowGrid
 from geopix2pix.job import Averaging, Deliver, Job
@@ -75,6 +77,7 @@ def translate(
     form: str = "cog",
     compress: Compression = "deflate",
     max_pixels: int = MAX_PIXELS,
+    damaged: Damaged = "stop",
     seam_report: str | Path | None = None,
     preview: str | Path | None = None,
     overwrite: bool = False,
@@ -108,6 +111,9 @@ def translate(
     worked on, join their largest neighbour, in all results; `tiles` are web-map tiles (OUT.mbtiles, OUT.pmtiles
     or `xyz:DIR/{z}/{x}/{y}.png`). `seam_report` is a JSON file for the seam measures of this scene and model, `preview`
     a PNG that shows scene and result side by side.
+
+    What cannot be decoded in a damaged scene ends the work or, with `damaged="mask"`, is masked: whole blocks of the
+    file, of which a SceneWarning and a tag of the results tell.
 
     Raises:
         RasterError: the source cannot be opened or read, or was changed meanwhile.
@@ -148,6 +154,7 @@ def translate(
         form=form,
         compress=compress,
         max_pixels=max_pixels,
+        damaged=damaged,
         seam_report=seam_report,
         preview=preview,
         overwrite=overwrite,
@@ -173,18 +180,21 @@ def run(job: Job, *, rows: range | None = None, engine: Engine | None = None, pr
         Cancelled: `progress` asked to stop.
     """
     _check_rows(job, rows)
-    with shown(job) as scene:
+    damage = Damage(job.damaged)
+    with shown(job, damage) as scene:
         engine = engine_of(job) if engine is None else engine
         batch = job.batch or (1 if engine.device_type == "cpu" else GPU_BATCH)
         report = None
         if job.results.seam_report is not None:  # before the map is written: what is refused is refused before the work
             report = measured_seams(scene(0), engine, job.scaling, job.grid, batch=batch, progress=progress)
+            damage.blocks.clear()  # it may look at more than results show
         # Elsewhere than on a CPU the bits may depend on the batch.
         parameters = engine.parameters | ({} if engine.device_type == "cpu" else {"batch": batch})
         with _writer(job, parameters, rows) as writer:
             area, paint = scene(job.grid.crop), partial(_painted, job)
-            write_rows(area, engine, job.scaling, job.grid, writer, paint, batch, progress, rows)
+            write_rows(area, engine, job.scaling, job.grid, writer, paint, batch, progress, rows, damage)
             _opened(job).close()  # a source that was changed meanwhile may be half of this and half of that
+            _warn_of_damage(job, writer)
             if rows is not None:
                 return shard_folder(job.output, rows)
             _finish(job, writer, parameters, progress, report)
@@ -207,6 +217,7 @@ def assemble(job: Job, *, progress: Progress = silent) -> Path:
     settings = shard_parameters(job.output, shards[0])
     engine = {name: value for name, value in settings.items() if name not in job.parameters}
     with _writer(job, engine, None) as writer, writer.adopt(shards, job.grid.rows):
+        _warn_of_damage(job, writer)
         _finish(job, writer, engine, progress, None)
     return job.output
 
@@ -221,8 +232,14 @@ def write_rows(
     batch: int,
     progress: Progress,
     rows: range | None = None,
+    damage: Damage | None = None,
 ) -> None:
-    """Translate those rows of windows, of all or of some, that `writer` does not hold yet."""
+    """Translate those rows of windows, of all or of some, that `writer` does not hold yet.
+
+    `damage` hears of damaged blocks as `source` is read; they are handed on to `writer`.
+    """
+    damage = Damage() if damage is None else damage
+    damage.blocks |= writer.damaged
     blender = Blender(grid, engine.manifest.generator.out_channels)
     rows = range(grid.rows) if rows is None else rows
     first = begin = rows.start + writer.finished_rows
@@ -239,7 +256,7 @@ def write_rows(
         data, *beside = paint(piece.values)
         writer.write(piece.window, data, piece.valid, *beside)
         if carry is not None:
-            writer.finish_row(carry, batches.remarks)
+            writer.finish_row(carry, batches.remarks, tuple(damage.blocks))
         return (piece.row - rows.start) * grid.columns + piece.column + 1
 
     told((first - rows.start) * grid.columns)
@@ -283,10 +300,13 @@ def engine_of(job: Job) -> Engine:
 
 
 @contextmanager
-def shown(job: Job) -> Iterator[Callable[[int], WorkArea]]:
-    """What makes the area of a job that is worked on, given how many outer pixels of windows have no weight."""
-    bands = len(job.manifest.source.names)
-    with _opened(job) as reader:
+def shown(job: Job, damage: Damage | None = None) -> Iterator[Callable[[int], WorkArea]]:
+    """What makes the area of a job that is worked on, given how many outer pixels of windows have no weight.
+
+    `damage` hears of the blocks that cannot be decoded.
+    """
+    bands, damage = len(job.manifest.source.names), Damage(job.damaged) if damage is None else damage
+    with _opened(job, damage) as reader:
         if job.working is None or job.ground is None:
             read = partial(reader.read, fill_empty=False)
             transform = IDENTITY if job.ground is None else job.ground.transform
@@ -300,6 +320,7 @@ def shown(job: Job) -> Iterator[Callable[[int], WorkArea]]:
             bands=job.bands,
             expand_colors=job.expand_colors,
             max_pixels=job.max_pixels,
+            damage=damage,
         )
         with closing(view):
             region = _widened(job) if job.is_resampled else job.region
@@ -315,9 +336,15 @@ def _widened(job: Job) -> Geometry | None:
     return found
 
 
-def _opened(job: Job) -> RasterReader:
+def _opened(job: Job, damage: Damage | None = None) -> RasterReader:
     """The source of a job, in the state in which it was planned."""
-    reader = RasterReader(job.source, bands=job.bands, expand_colors=job.expand_colors, max_pixels=job.max_pixels)
+    reader = RasterReader(
+        job.source,
+        bands=job.bands,
+        expand_colors=job.expand_colors,
+        max_pixels=job.max_pixels,
+        damage=Damage(job.damaged) if damage is None else damage,
+    )
     if reader.identity() != job.identity:
         reader.close()
         raise RasterError(f"{job.source}: was changed after it was looked at; start again, and leave it as it is")
@@ -342,9 +369,17 @@ def _painted(job: Job, values: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]
     return [painted(kind, values, job.manifest) for kind, _ in job.results.rasters]
 
 
+def _warn_of_damage(job: Job, writer: RasterWriter) -> None:
+    if writer.damaged:
+        found, remedy = told(writer.damaged), "these are masked; get the file anew if they matter"
+        warn(f"{job.source}: {found}; {remedy}", SceneWarning, stacklevel=3)
+
+
 def _finish(
     job: Job, writer: RasterWriter, engine: Mapping[str, Any], progress: Progress, report: dict[str, Any] | None
 ) -> None:
+    if writer.is_empty and writer.damaged:
+        raise RasterError(f"{job.source}: no valid pixel is left: {told(writer.damaged)}; get the file anew")
     if writer.is_empty:
         where = "" if job.region is None else "the region "
         found = "holds no valid pixel, so there is nothing to translate"

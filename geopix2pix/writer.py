@@ -14,13 +14,13 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from geopix2pix.assembly import assemble
+from geopix2pix.damage import told
 from geopix2pix.errors import Cancelled, DownloadError, GeoPix2PixWarning, OutputError
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line, append_line, differences, read_journal, start_journal
 from geopix2pix.output import SIDECARS, OutputSpec, Product, check_space, check_target, writing
 from geopix2pix.parts import (
     Row,
-    bands_of,
     checksum,
     empty,
     is_whole,
@@ -121,8 +121,14 @@ class RasterWriter:
 
     @property
     def remarks(self) -> dict[str, str]:
-        """What was remarked of the finished rows."""
-        return {topic: text for row in self._rows for topic, text in row.remarks.items()}
+        """What was remarked of the finished rows, and which blocks of their source are damaged."""
+        found = {topic: text for row in self._rows for topic, text in row.remarks.items()}
+        return found | {"damaged": f"mask: {told(self.damaged)}"} if self.damaged else found
+
+    @property
+    def damaged(self) -> frozenset[Window]:
+        """Blocks of the source that could not be decoded for the finished rows."""
+        return frozenset(block for row in self._rows for block in row.damaged)
 
     @property
     def is_empty(self) -> bool:
@@ -151,10 +157,15 @@ class RasterWriter:
             for band, values in zip(self._open_bands, (data, *beside), strict=True):
                 band.write(window, values, valid)
 
-    def finish_row(self, carry: Iterable[npt.NDArray[Any]], remarks: Mapping[str, str] = NOTHING) -> None:
+    def finish_row(
+        self,
+        carry: Iterable[npt.NDArray[Any]],
+        remarks: Mapping[str, str] = NOTHING,
+        damaged: Iterable[Window] = (),
+    ) -> None:
         """Commit a row of windows and what the blender carries to the next; both have reached the disk on return.
 
-        The tags of the results will tell the `remarks`, by topic.
+        The tags of the results will tell the `remarks`, by topic, and which blocks of the source are `damaged`.
 
         Raises:
             OutputError: the disk is full or broken.
@@ -171,9 +182,11 @@ class RasterWriter:
                 line["beside"] = [band.to_json() for band in bands[1:]]
             if remarks:
                 line["remarks"] = dict(remarks)
+            if fresh := sorted(set(damaged) - self.damaged):
+                line["damaged"] = [list(block) for block in fresh]
             append_line(self._journal, line)
             self._carry_file(row - 1).unlink(missing_ok=True)
-        self._rows.append(Row(bands, self._parts(row), dict(remarks)))
+        self._rows.append(Row.of(line, self._folder, row))
 
     @contextmanager
     def adopt(self, shards: Sequence[range], total: int) -> Iterator[None]:
@@ -295,7 +308,7 @@ class RasterWriter:
 
     def _resume(self, lines: list[Line]) -> None:
         """Take over the finished rows of an earlier run, up to the first one that the disk does not really hold."""
-        rows = [Row(bands_of(line), self._parts(row), line.get("remarks", {})) for row, line in enumerate(lines)]
+        rows = [Row.of(line, self._folder, row) for row, line in enumerate(lines)]
         self._rows = list(takewhile(is_whole, rows))
         carry = self._carry_file(len(rows) - 1)
         if rows and (not carry.exists() or checksum(carry) != lines[-1]["carry"]):

@@ -26,7 +26,7 @@ TRANSLATION = [
     "--model", "--engine", "--device", "--precision", "--compile", "--batch", "--window", "--overlap", "--average",
     "--resolution", "--deliver", "--bands", "--scaling", "--region", "--bounds", "--bounds-crs", "--classes",
     "--confidence", "--vector", "--min-area", "--clean", "--tiles", "--format", "--compress", "--threads",
-    "--max-pixels", "--seam-report", "--preview", "--overwrite",
+    "--max-pixels", "--damaged", "--seam-report", "--preview", "--overwrite",
 ]  # fmt: skip
 OPTIONS = {
     "translate": [*TRANSLATION, "--asset", "--dry-run", "--shard", *WORK],
@@ -167,6 +167,7 @@ def test_choices_are_those_of_the_library() -> None:
     assert set(options.FORMS) == set(DRIVERS)
     assert set(options.COMPRESSIONS) == set(get_args(Compression))
     assert set(options.DELIVER) == set(get_args(Deliver))
+    assert set(options.DAMAGED) == set(get_args(Damaged))
     assert set(options.EXPORT_TARGETS) == set(get_args(Targets))
     assert set(options.ENGINES) == set(get_args(EngineName))
     assert set(options.PRECISIONS) == set(get_args(Precision)) == set(get_args(TrainingPrecision))
