@@ -38,7 +38,9 @@ def data_and_alpha(
     Where no bands are named, a SceneWarning tells of each that is tagged as alpha, but is read as data.
     """
     tagged = [band for band, color in enumerate(dataset.colorinterp, 1) if color == ColorInterp.alpha]
-    alphas = tuple(band for band in tagged if band not in (named or ()) and _looks_like_alpha(path, dataset, band, damage))
+    alphas = tuple(
+        band for band in tagged if band not in (named or ()) and _looks_like_alpha(path, dataset, band, damage)
+    )
     if named is not None:
         return tuple(named), alphas
     for band in set(tagged).difference(alphas):

@@ -93,8 +93,8 @@ def _picked(
         across = np.flatnonzero((cols >= block.col) & (cols < block.right))
         if down.size and across.size:
             for _, (values, known) in damage.parts(path, dataset, block, read):
-                place = rows[down] - block.row, cols[across] - block.col
-                data[:, down, across], valid[down, across] = values[:, *place], known[place]
+                row, col = rows[down] - block.row, cols[across] - block.col
+                data[:, down, across], valid[down, across] = values[:, row, col], known[row, col]
     return data, valid
 
 

@@ -145,6 +145,7 @@ def test_options_are_those_of_the_table() -> None:
 def test_choices_are_those_of_the_library() -> None:
     from geopix2pix.configuration import PRESETS
     from geopix2pix.configuration import Precision as TrainingPrecision
+    from geopix2pix.damage import Damaged
     from geopix2pix.device import DeviceName
     from geopix2pix.engine import EngineName, Precision
     from geopix2pix.evaluation.entries import Split
