@@ -7,10 +7,10 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 import rasterio
 from rasterio.dtypes import dtype_rev, typename_fwd
-from rasterio.shutil import copy
 
 from geopix2pix.errors import OutputError
 from geopix2pix.gdal import unreferenced_allowed
+from geopix2pix.gdalcopy import copied
 from geopix2pix.output import OutputSpec
 from geopix2pix.progress import Event, Progress
 from geopix2pix.raster import IDENTITY, Georeference
@@ -20,17 +20,37 @@ BLOCK = 512
 COLORS = {"rgb": ("Red", "Green", "Blue"), "gray": ("Gray",)}
 PREDICTORS = {"nearest": "NO", "average": "YES"}  # differences of neighbours compress quantities well, classes badly
 
+STEPS = 1000
+"""Of copying, and as many of reading what was written."""
 
-def assemble(path: Path, spec: OutputSpec, parts: Sequence[tuple[RowBand, Path]], progress: Progress) -> None:
+
+def assemble(
+    path: Path,
+    spec: OutputSpec,
+    parts: Sequence[tuple[RowBand, Path]],
+    progress: Progress,
+    number: int = 0,
+    of: int = 1,
+) -> None:
     """Write the raster that the parts make up to `path`, and compare the two.
 
-    Overviews are made by the COG driver only. There is a mask only if some pixel holds no data.
+    It is number `number`, from 0, of the `of` rasters that are assembled one after the other. Overviews are made by the
+    COG driver only. There is a mask only if some pixel holds no data.
 
     Raises:
         OutputError: the file does not hold what the parts hold: the disk is full or broken.
+        Cancelled: `progress` asked to stop, which it may also do while GDAL copies.
     """
-    total = len(parts) + 1
-    progress(Event("assemble", 0, total, "steps"))
+    step = -1
+
+    def reach(done: float) -> None:
+        """Tell how many steps are done, if they are more than before."""
+        nonlocal step
+        if int(done) > step:
+            step = int(done)
+            progress(Event("assemble", 2 * STEPS * number + step, 2 * STEPS * of, "steps"))
+
+    reach(0)
     mosaic = path.with_suffix(".vrt")
     ElementTree(_mosaic(mosaic.parent, spec, parts)).write(mosaic, encoding="utf-8")
     options = {"COMPRESS": spec.compress, "BIGTIFF": "IF_SAFER", "PREDICTOR": PREDICTORS[spec.resampling]}
@@ -41,16 +61,16 @@ def assemble(path: Path, spec: OutputSpec, parts: Sequence[tuple[RowBand, Path]]
         predictor = {"NO": "1", "YES": "3" if spec.dtype.startswith("float") else "2"}[options["PREDICTOR"]]
         options |= {"TILED": "YES", "BLOCKXSIZE": str(BLOCK), "BLOCKYSIZE": str(BLOCK), "PREDICTOR": predictor}
     with unreferenced_allowed():
-        copy(mosaic, path, driver=spec.driver, **options)
+        copied(mosaic, path, spec.driver, options, lambda share: reach(share * STEPS))
     mosaic.unlink()
-    for done, (band, _) in enumerate(parts, 1):
-        progress(Event("assemble", done, total, "steps"))
+    for band, _ in parts:
         with unreferenced_allowed():
             whole = band.is_in(path, band.top)
         if not whole:
             raise OutputError(f"{path}: does not hold what was written to it; make room on the disk")
+        reach(STEPS + (STEPS - 1) * (band.top + band.height) / spec.height)
     _read_overviews(path)
-    progress(Event("assemble", total, total, "steps"))
+    reach(2 * STEPS)
 
 
 def _mosaic(folder: Path, spec: OutputSpec, parts: Sequence[tuple[RowBand, Path]]) -> Element:

@@ -59,7 +59,7 @@ def cleaned(
                 with closing(RowBandWriter(file, product.spec, window.row, window.height)) as band:
                     band.write(window, data, valid)
                     parts.append((band.finish(), file))
-            assemble(finished[-1], product.spec, parts, progress)
+            assemble(finished[-1], product.spec, parts, progress, number - 1, len(kinds))
     return finished
 
 

@@ -69,7 +69,7 @@ def delivered(
     for number, product in enumerate(products):
         finished.append(folder / f"delivered-{number}.tif")
         with writing(finished[-1]):
-            assemble(finished[-1], product.spec, parts[number], progress)
+            assemble(finished[-1], product.spec, parts[number], progress, number, len(products))
     return finished
 
 

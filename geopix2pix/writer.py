@@ -232,7 +232,8 @@ class RasterWriter:
             for number, product in enumerate(self._products):
                 finished.append(self._folder / f"finished{suffix(number)}.tif")
                 parts = [(row.bands[number], row.parts[number]) for row in self._rows]
-                assemble(finished[-1], product.spec.remarked(self.remarks), parts, progress)
+                spec, count = product.spec.remarked(self.remarks), len(self._products)
+                assemble(finished[-1], spec, parts, progress, number, count)
             derived = [] if derive is None else derive(self._folder, finished)
         with writing(self.path):
             for target in self._targets:

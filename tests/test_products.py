@@ -20,6 +20,7 @@ from rasterio.crs import CRS
 from rasterio.features import shapes
 
 from geopix2pix import translate
+from geopix2pix.assembly import STEPS
 from geopix2pix.errors import Cancelled, ConfigError, GeoPix2PixWarning, OutputError
 from geopix2pix.geogrid import GeoGrid
 from geopix2pix.grid import Window
@@ -147,7 +148,10 @@ def test_results_appear_together_and_the_same_after_any_stop(made: Path, palette
     )
     assert {"translate", "assemble", "polygons", "tiles"} <= {stage for stage, _ in stages}
     names = sorted(path.name for path in (made / "results").iterdir())
-    for number, stop in enumerate([stages[3], ("assemble", 1), ("polygons", 0), ("tiles", 0)]):
+    steps = [done for stage, done in stages if stage == "assemble"]
+    assert steps == sorted(steps) and steps[-1] == 3 * 2 * STEPS, "map, classes and confidence"
+    copying = next(done for done in steps if done)
+    for number, stop in enumerate([stages[3], ("assemble", copying), ("polygons", 0), ("tiles", 0)]):
 
         def cancel(event: Event, stop=stop) -> None:
             if (event.stage, event.done) == stop:
