@@ -24,9 +24,12 @@ class Estimate:
     windows: int
     """All of the grid; those without a valid pixel take no time."""
     window_seconds: float | None
-    """To read and compute one."""
+    """To read and compute one of full size."""
     seconds: float | None
-    """For all windows. Blending and writing, which happen meanwhile, and the finished files come on top."""
+    """For all windows, by the pixels that are computed, which may be fewer at the border of a scene.
+
+    Blending and writing, which happen meanwhile, and the finished files come on top.
+    """
     memory_bytes: int | None
     """The most that the process holds."""
     disk_bytes: int
@@ -39,16 +42,16 @@ class Estimate:
 
 
 def estimated(job: Job, window_seconds: float | None = None) -> Estimate:
-    """What a job needs, if a window takes so long; what that is `probed` tells, for all jobs of a model and a machine.
+    """What a job needs, if a window of full size takes so long.
 
-    The memory is what this process has taken so far, which holds the engine if it has been tried, and what reading,
-    blending and writing hold on top.
+    How long is what `probed` tells, for all jobs of a model and a machine. The memory is what this process has taken so
+    far, which holds the engine if it has been tried, and what reading, blending and writing hold on top.
     """
     taken = _taken_bytes()
     return Estimate(
-        windows=(windows := job.grid.columns * job.grid.rows),
+        windows=job.grid.columns * job.grid.rows,
         window_seconds=window_seconds,
-        seconds=None if window_seconds is None else windows * window_seconds,
+        seconds=None if window_seconds is None else window_seconds * job.grid.computed_pixels / job.grid.window**2,
         memory_bytes=None if taken is None else taken + job.held_bytes,
         disk_bytes=job.raw_bytes,
         free_bytes=shutil.disk_usage(job.output.absolute().parent).free,
@@ -56,7 +59,7 @@ def estimated(job: Job, window_seconds: float | None = None) -> Estimate:
 
 
 def probed(job: Job, engine: Engine, progress: Progress = silent) -> float | None:
-    """The seconds in which one window of the scene is read and computed here and now; None if none is valid.
+    """The seconds in which a window of full size is read and computed here and now; None if none is valid.
 
     Raises:
         RasterError: the source cannot be read.
@@ -70,11 +73,12 @@ def probed(job: Job, engine: Engine, progress: Progress = silent) -> float | Non
         for number in range(step // 2, total, step):
             begin = perf_counter()
             row, column = divmod(number, grid.columns)
-            patch = area.read(grid.window_at(column, row))
+            seen = grid.seen_at(column, row)
+            patch = area.read(seen)
             if not patch.valid.any():
                 continue
             engine.predict(job.scaling.forward(patch.data)[None])
-            times.append(perf_counter() - begin)
+            times.append((perf_counter() - begin) * grid.window**2 / (seen.width * seen.height))
             progress(Event("probe", len(times), PROBED + 1, "windows"))
             if len(times) > PROBED:
                 break

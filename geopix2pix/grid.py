@@ -194,6 +194,12 @@ class WindowGrid:
         bottom = (window.bottom - wanted.bottom) // self.trim * self.trim
         return Window(window.col + left, window.row + top, window.width - left - right, window.height - top - bottom)
 
+    @property
+    def computed_pixels(self) -> int:
+        """Those that all windows compute: their parts that are seen, each counted as often as it is computed."""
+        widths = sum(self.seen_at(column, 0).width for column in range(self.columns))
+        return widths * sum(self.seen_at(0, row).height for row in range(self.rows))
+
     def support(self, column: int, row: int) -> Window:
         """Where in the scene a window has weight."""
         side = self.step + self.feather

@@ -255,6 +255,9 @@ def test_what_is_trimmed_of_a_window_lies_further_out_than_its_crop(grid, trim):
         assert wanted == wanted.intersection(seen)
         assert seen == seen.intersection(grid.scene.padded(grid.crop + trim - 1))
         assert grid.seen_at(*place) == window
+    seen = [trimmed.seen_at(*place) for place in places(grid)]
+    assert trimmed.computed_pixels == sum(window.width * window.height for window in seen)
+    assert grid.computed_pixels == grid.columns * grid.rows * grid.window**2
 
 
 @laws

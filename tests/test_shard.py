@@ -1,5 +1,6 @@
 """Work in shares is the work as a whole: every share a part, all together the same bytes, and nothing that is not."""
 
+import itertools
 import json
 import os
 import shutil
@@ -142,7 +143,11 @@ def test_a_dry_run_writes_nothing_and_tells_all(palette_model: Path, tmp_path: P
     assert (last["event"], last["path"]) == ("result", None)
     needs = last["plan"]["estimate"]
     assert needs["windows"] == last["plan"]["windows"] == last["plan"]["rows"] * last["plan"]["columns"]
-    assert needs["seconds"] == pytest.approx(needs["windows"] * needs["window_seconds"])
+    grid = planned(source, tmp_path / "out.tif", model=palette_model).grid
+    places = itertools.product(range(grid.columns), range(grid.rows))
+    share = sum(seen.width * seen.height for seen in (grid.seen_at(*place) for place in places)) / grid.window**2
+    assert needs["seconds"] == pytest.approx(share * needs["window_seconds"])
+    assert share < needs["windows"], "windows at the border are smaller"
     assert needs["disk_bytes"] == last["plan"]["raw_bytes"] == 260 * 300 * 3
     assert needs["memory_bytes"] > last["plan"]["held_bytes"]
     assert sorted(tmp_path.rglob("*")) == before
