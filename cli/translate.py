@@ -2,8 +2,10 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -128,6 +130,7 @@ def translation_options(body: Callable[..., None]) -> Callable[..., None]:
 @click.argument("out")
 @translation_options
 @click.option("--asset", metavar="KEY|ROLE", help="Which asset of STAC items is the scene; by default visual or data.")
+@click.option("--mosaic", is_flag=True, help="Take all scenes for one: files side by side on one grid; OUT is its map.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be done, and what it would need; write nothing.")
 @click.option("--shard", metavar="I/N", help="Do share I of N of the work; `geopix2pix merge` puts them together.")
 @options.work
@@ -137,6 +140,7 @@ def translate(
     *,
     report: Report,
     asset: str | None,
+    mosaic: bool,
     dry_run: bool,
     shard: str | None,
     **values: Any,
@@ -149,16 +153,33 @@ def translate(
     SCENE may be the https address of a GeoTIFF. It may also be a folder, a quoted pattern, a STAC document (.json) or
     @LIST, a text file of such words. Then, or if there are several, OUT is a folder, and {name} in the names of further
     results stands for each scene. One that fails does not stop the others; the exit code is 1 then. Shares of many
-    scenes are scenes, and a run without --shard completes the folder.
+    scenes are scenes, and a run without --shard completes the folder. With --mosaic they are one scene, of which a VRT
+    is written beside the map OUT.
     """
     from geopix2pix.inventory import is_many
     from geopix2pix.shard import Shard
 
     share = None if shard is None else Shard.parse(shard)
-    if len(sources) > 1 or is_many(sources[0]) or Path(out).is_dir() or out.endswith(("/", os.sep)):
+    if mosaic:
+        with _joined(sources, Path(out), asset, dry_run=dry_run, overwrite=values["overwrite"]) as source:
+            _one(source, Path(out), report, dry_run=dry_run, shard=share, **values)
+    elif len(sources) > 1 or is_many(sources[0]) or Path(out).is_dir() or out.endswith(("/", os.sep)):
         many(sources, Path(out), report, dry_run=dry_run, shard=share, asset=asset, **values)
     else:
         _one(sources[0], Path(out), report, dry_run=dry_run, shard=share, **values)
+
+
+@contextmanager
+def _joined(sources: tuple[str, ...], out: Path, asset: str | None, *, dry_run: bool, overwrite: bool) -> Iterator[str]:
+    """The VRT of scenes that are one: beside the result, or for a dry run where nobody sees it."""
+    from geopix2pix.inventory import one_scene
+    from geopix2pix.output import check_target
+
+    check_target(out, overwrite=overwrite)
+    name = f"{out.stem}-sources.vrt"
+    with TemporaryDirectory() as nowhere:
+        target = Path(nowhere) / name if dry_run else out.with_name(name)
+        yield str(one_scene(sources, target, out, asset=asset, overwrite=overwrite))
 
 
 def _one(source: str, out: Path, report: Report, *, dry_run: bool, shard: "Shard | None", **values: Any) -> None:

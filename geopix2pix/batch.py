@@ -61,7 +61,7 @@ def batch_of(
     if not folder.is_dir() and (folder.exists() or folder.suffix.lower() in (".tif", ".tiff")):
         raise OutputError(
             f"{folder}: many scenes go into a folder, this is a file; name a folder, or make one scene of tiles that "
-            "touch with gdalbuildvrt"
+            "touch with --mosaic"
         )
     if any(Path(s).is_dir() and folder.is_dir() and folder.samefile(s) for s in sources):
         raise OutputError(f"{folder}: is a source itself; choose another folder for the results")

@@ -12,6 +12,7 @@ from typing import Any
 
 from geopix2pix.errors import ConfigError, RasterError, SceneError
 from geopix2pix.stac import asset_address, stac_items
+from geopix2pix.vrt import write_mosaic
 
 ENDINGS = (".tif", ".tiff", ".jp2", ".jpg", ".jpeg", ".png", ".webp", ".img")
 """What counts in a folder. Mosaics (.vrt) do not: they show files that are mostly there too."""
@@ -70,6 +71,31 @@ def inventory(sources: Sequence[str | Path], *, asset: str | None = None, withou
             if len(found) > MAX_SCENES:
                 raise ConfigError(f"{source}: there are more than {MAX_SCENES} scenes; divide them")
     return _distinct(list(found.values()))
+
+
+def one_scene(
+    sources: Sequence[str | Path], target: Path, result: Path, *, asset: str | None = None, overwrite: bool = False
+) -> Path:
+    """The scene that files make together which lie side by side on one grid: a VRT of them, `target`.
+
+    `sources` are words as for `inventory`; `result`, which will be made of the scene, does not count. The VRT has to
+    stay until that is done.
+
+    Raises:
+        As `inventory` and `write_mosaic`.
+        SceneError: a source lies on a server, or cannot be used.
+    """
+    files = []
+    for entry in inventory(sources, asset=asset):
+        if entry.refused is not None:
+            raise SceneError(entry.refused)
+        if is_remote(entry.source):
+            raise SceneError(f"{entry.source}: a mosaic is made of files on this machine; copy it here first")
+        if not (result.exists() and Path(entry.source).exists() and result.samefile(entry.source)):
+            files.append(Path(entry.source))
+    if not files:
+        raise SceneError(f"{target}: a mosaic is made of files, found none but the result itself; name them")
+    return write_mosaic(target, files, overwrite=overwrite)
 
 
 def _meant(text: str, asset: str | None, without: Path | None, *, is_listed: bool) -> Iterator[Entry]:

@@ -29,7 +29,7 @@ TRANSLATION = [
     "--max-pixels", "--damaged", "--seam-report", "--preview", "--overwrite",
 ]  # fmt: skip
 OPTIONS = {
-    "translate": [*TRANSLATION, "--asset", "--dry-run", "--shard", *WORK],
+    "translate": [*TRANSLATION, "--asset", "--mosaic", "--dry-run", "--shard", *WORK],
     "merge": [*TRANSLATION, *WORK],
     "train": [
         "--output", "--config", "--preset", "--layout", "--palette", "--validation", "--shares", "--epochs",
