@@ -44,7 +44,7 @@ class Damage:
             RasterioIOError: it fails and damage is not masked, or not the file is to blame.
             RasterError: nothing can be masked in files of this format.
         """
-        known = not self.blocks.isdisjoint(blocks_in(dataset, window))
+        known = bool(self.blocks) and not self.blocks.isdisjoint(blocks_in(dataset, window))
         if not known:
             try:
                 whole = read(window)
@@ -93,4 +93,5 @@ def told(blocks: Collection[Window]) -> str:
     places = ", ".join(f"column {col} row {row}" for row, col in first)
     more = f" and {len(blocks) - NAMED} more" if len(blocks) > NAMED else ""
     pixels = sum(block.width * block.height for block in blocks)
-    return f"{pixels} pixels of the source cannot be decoded, in {len(blocks)} blocks: {places}{more}"
+    count = f"{len(blocks)} blocks" if len(blocks) > 1 else "1 block"
+    return f"{pixels} pixels of the source cannot be decoded, in {count}: {places}{more}"

@@ -242,7 +242,7 @@ def test_all_results_of_a_damaged_scene_can_be_made(palette_model: Path, tmp_pat
         _, valid, tags = seen(tmp_path / name)
         assert not valid[lost].any(), name
         assert valid[~lost].mean() > 0.99, name
-        assert "in 1 blocks: column 64 row 64" in tags["GEOPIX2PIX_DAMAGED"], name
+        assert "in 1 block: column 64 row 64" in tags["GEOPIX2PIX_DAMAGED"], name
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be decoded")
@@ -292,7 +292,7 @@ def test_the_command_tells_it_once_also_of_many_scenes(tiny_model: Path, tmp_pat
     summary = json.loads((tmp_path / "maps" / "summary.json").read_text())
     told_of = {entry["name"]: entry["warnings"] for entry in summary["scenes"]}
     assert [len(texts) for texts in told_of.values()] == [1, 0]
-    assert "4096 pixels of the source cannot be decoded, in 1 blocks" in told_of["broken"][0]
+    assert "4096 pixels of the source cannot be decoded, in 1 block" in told_of["broken"][0]
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be decoded")
@@ -313,4 +313,4 @@ def test_what_a_server_does_not_send_is_no_damage_and_what_it_sends_may_be(
         found = translate(server.url, tmp_path / "map.tif", **options)
     expected = translate(path, tmp_path / "local.tif", **options)
     assert all(np.array_equal(one, other) for one, other in zip(seen(found)[:2], seen(expected)[:2], strict=True))
-    assert "in 1 blocks: column 64 row 64" in seen(found)[2]["GEOPIX2PIX_DAMAGED"]
+    assert "in 1 block: column 64 row 64" in seen(found)[2]["GEOPIX2PIX_DAMAGED"]
