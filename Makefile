@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Tests run one process per core with one thread each: more threads than cores only slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: help demo test test-slow test-qgis plugin screenshots lint types clean
+.PHONY: help demo test test-slow test-qgis plugin wheels screenshots lint types clean
 
 help:
 	@echo "make demo              translate a synthetic scene with the model in the package"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow         the slow tests: kills, fuzzing, full disks, real data"
 	@echo "make test-qgis         the tests of the plugin, in the Python of QGIS"
 	@echo "make plugin            the zip that QGIS installs, from committed files"
+	@echo "make wheels            the wheels of the plugin's light environment, for computers without a network"
 	@echo "make screenshots       the plugin used in a real window, with pictures for docs/images"
 	@echo "make lint types        ruff and mypy"
 
@@ -61,12 +62,22 @@ plugin:
 	git archive --format=zip --prefix=geopix2pix_qgis/ -o dist/geopix2pix_qgis.zip HEAD:qgis_plugin
 	@echo "In QGIS: Plugins > Manage and Install Plugins > Install from ZIP: dist/geopix2pix_qgis.zip"
 
-screenshots: $(VENV)/.installed plugin demo/sample/scene.tif
+# For the Python that QGIS brings, since that makes the environment of the plugin.
+WHEELS ?= dist/wheels
+
+wheels: $(VENV)/.installed $(QGIS_VENV)/.installed
+	rm -rf $(WHEELS)
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir $(WHEELS) .
+	$(QGIS_VENV)/bin/pip download --quiet --only-binary :all: --dest $(WHEELS) --requirement light.txt
+	@echo "In the plugin's environment: wheel $$(ls $(WHEELS)/geopix2pix-*.whl), folder of wheels $(WHEELS)"
+
+screenshots: $(VENV)/.installed plugin wheels demo/sample/scene.tif
 	rm -rf demo/qgis
 	mkdir -p demo/qgis/work
-	SCREENSHOTS_ZIP=$(abspath dist/geopix2pix_qgis.zip) SCREENSHOTS_PYTHON=$(abspath $(BIN)/python) \
-		SCREENSHOTS_SAMPLE=$(abspath demo/sample) SCREENSHOTS_WORK=$(abspath demo/qgis/work) \
-		SCREENSHOTS_IMAGES=$(abspath docs/images) timeout 900 xvfb-run -a -s "-screen 0 1280x800x24" \
+	SCREENSHOTS_ZIP=$(abspath dist/geopix2pix_qgis.zip) SCREENSHOTS_WHEELS=$(abspath $(WHEELS)) \
+		SCREENSHOTS_PYTHON=$(abspath $(BIN)/python) SCREENSHOTS_SAMPLE=$(abspath demo/sample) \
+		SCREENSHOTS_WORK=$(abspath demo/qgis/work) SCREENSHOTS_IMAGES=$(abspath docs/images) \
+		timeout 1800 xvfb-run -a -s "-screen 0 1280x800x24" \
 		qgis --nologo --noversioncheck --profiles-path demo/qgis/profile --code tests/qgis/screenshots.py
 	$(BIN)/python -c "from pathlib import Path; from PIL import Image; \
 		[Image.open(p).convert('RGB').quantize(128, dither=0).save(p, optimize=True) for p in Path('docs/images').glob('qgis-*.png')]"

@@ -26,6 +26,7 @@ ACTION, WHEEL, CONTENT, PYTHON, EXISTING, WHEELS, PROXY = (
     "ACTION", "WHEEL", "CONTENT", "PYTHON", "EXISTING", "WHEELS", "PROXY",
 )  # fmt: skip
 VERDICT = "VERDICT"
+HARMLESS = {"ok", "absent"}
 ANY = "All files (*)"  # the default, *.*, refuses an interpreter without a dot in its name
 ACTIONS = CHECK, CREATE, USE, REMOVE = range(4)
 
@@ -112,12 +113,14 @@ class Environment(QgsProcessingAlgorithm):
 
 
 def _checked(feedback: QgsProcessingFeedback) -> str:
-    """What `geopix2pix doctor` says, line by line; its worst verdict."""
+    """What `geopix2pix doctor` says, line by line; "ok", or the verdicts that something has to be done about.
+
+    What is absent is no fault: of the light environment much is.
+    """
     python = settings.python()
     feedback.pushInfo(str(python))
     found = command.ask(python, ["doctor"], os.environ)
     for check in found:
         words = f"{check['check']}: {check['verdict']}, {check['found']} {check['remedy']}".strip()
-        (feedback.pushInfo if check["verdict"] == "ok" else feedback.pushWarning)(words)
-    verdicts = {check["verdict"] for check in found}
-    return "ok" if verdicts == {"ok"} else ", ".join(sorted(verdicts - {"ok"}))
+        (feedback.pushInfo if check["verdict"] in HARMLESS else feedback.pushWarning)(words)
+    return ", ".join(sorted({check["verdict"] for check in found} - HARMLESS)) or "ok"
