@@ -8,12 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsCoordinateTransform,
+    QgsCoordinateTransformContext,
+    QgsCsException,
     QgsFeature,
     QgsFields,
     QgsGeometry,
     QgsProcessingFeatureSource,
     QgsProject,
     QgsRasterLayer,
+    QgsRectangle,
     QgsVectorFileWriter,
     QgsWkbTypes,
 )
@@ -50,6 +55,23 @@ def write_polygons(source: QgsProcessingFeatureSource, path: Path) -> Path:
             raise LayerError(f"{source.sourceName()}: its polygons cannot be written ({writer.errorMessage()})")
     del writer
     return path
+
+
+def around(
+    source: QgsProcessingFeatureSource, crs: QgsCoordinateReferenceSystem, context: QgsCoordinateTransformContext
+) -> QgsRectangle:
+    """The rectangle around all features of a layer, in another reference system.
+
+    Raises:
+        LayerError: that system has no places where they lie.
+    """
+    transform = QgsCoordinateTransform(source.sourceCrs(), crs, context)
+    try:
+        return transform.transformBoundingBox(source.sourceExtent())
+    except QgsCsException as error:
+        raise LayerError(
+            f"{source.sourceName()}: lies where {crs.authid()} has no places; check both reference systems"
+        ) from error
 
 
 def check_free(path: str, project: QgsProject) -> None:

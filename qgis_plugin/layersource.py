@@ -106,20 +106,36 @@ def making(
     send is transparent. Of other sources all pixels are copied with their values.
 
     Raises:
-        LayerError: a picture has no extent or resolution, or the raster would be too large. `Making.make` raises it if
-            a server sends nothing or the file cannot be written.
+        LayerError: as for `size_of`. `Making.make` raises it if a server sends nothing or the file cannot be written.
     """
     layer = source.layer
+    words = size_of(source, extent, resolution)
     if not source.is_picture:
-        words = _size(layer, layer.width(), layer.height(), EXPORT)
         provider = layer.dataProvider().clone()
         provider.moveToThread(None)
         return Making(words, functools.partial(_copy, provider, layer.crs(), project.transformContext()))
+    drawn = drawing([layer], project, Look(background=NOTHING))
+    return Making(words, functools.partial(_render, drawn, _grid(layer, extent, resolution)))
+
+
+def size_of(source: LayerSource, extent: QgsRectangle | None = None, resolution: float | None = None) -> str:
+    """How large the raster is that would be made of a source that is no file, in words.
+
+    Raises:
+        LayerError: a picture has no extent or resolution, or the raster would be too large.
+    """
+    layer = source.layer
+    if not source.is_picture:
+        return _size(layer, layer.width(), layer.height(), EXPORT)
+    grid = _grid(layer, extent, resolution)
+    return _size(layer, grid.width, grid.height, "choose larger pixels or a smaller extent")
+
+
+def _grid(layer: QgsRasterLayer, extent: QgsRectangle | None, resolution: float | None) -> PixelGrid:
+    """The pixels of a picture."""
     if extent is None or not resolution:
         raise LayerError(f"{layer.name()}: comes from a server; choose an extent and the side of a pixel")
-    grid = PixelGrid.covering(extent, layer.crs(), resolution)
-    words = _size(layer, grid.width, grid.height, "choose larger pixels or a smaller extent")
-    return Making(words, functools.partial(_render, drawing([layer], project, Look(background=NOTHING)), grid))
+    return PixelGrid.covering(extent, layer.crs(), resolution)
 
 
 def _size(layer: QgsRasterLayer, width: int, height: int, remedy: str) -> str:

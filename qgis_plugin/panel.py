@@ -8,6 +8,7 @@ from typing import Any
 from qgis.core import (
     Qgis,
     QgsMapLayerProxyModel,
+    QgsProcessingContext,
     QgsProcessingFeatureSourceDefinition,
     QgsProcessingUtils,
     QgsProject,
@@ -29,7 +30,10 @@ from qgis.PyQt.QtWidgets import (
 
 from . import settings
 from .algorithms.command_algorithm import DEVICES
+from .algorithms.translate import Translate
 from .errors import LayerError
+from .layersource import MAX_PIXELS
+from .modelfield import ModelField
 from .results import Source, add_results
 from .task import Work
 from .words import tr
@@ -56,28 +60,40 @@ class Panel(QgsDockWidget):
         self.pixel.setMaximum(1e6)
         self.pixel.setSpecialValueText(tr("as the layer has them"))
         self.pixel.setToolTip(tr("In units of the layer; layers of servers (WMS, XYZ) need it, and what is visible"))
-        self.model = _file(QgsFileWidget.StorageMode.GetFile, tr("Models (*.onnx *.safetensors)"))
+        self.size = QLabel()
+        self.size.setWordWrap(True)
+        self.model = ModelField()
+        self.model.fileChanged.connect(lambda path: self._buttons())
+        self.model.looked_into.connect(self._model_looked_into)
         self.device = _choices(*DEVICES)
         self.scaling = _choices(tr("as the model says"), tr("2nd to 98th percentile"), tr("as the layer's style"))
-        self.output = _file(QgsFileWidget.StorageMode.SaveFile, tr("GeoTIFF (*.tif)"))
+        self.output = QgsFileWidget()
+        self.output.setStorageMode(QgsFileWidget.StorageMode.SaveFile)
+        self.output.setFilter(tr("GeoTIFF (*.tif)"))
         self.output.lineEdit().setPlaceholderText(tr("a temporary file"))
         self.classes, self.confidence = QCheckBox(tr("Classes, with a legend")), QCheckBox(tr("Confidence in percent"))
         self.classes.setChecked(True)
-        self.classes.setToolTip(tr("Models without classes need this off"))
         self.state, self.bar = QLabel(), QProgressBar()
         self.state.setWordWrap(True)
         self.start, self.cancel = QPushButton(tr("Translate")), QPushButton(tr("Cancel"))
         self.start.clicked.connect(self._start)
         self.cancel.clicked.connect(self._cancel)
-        self.cancel.setEnabled(False)
+        self._buttons()
         self.setWidget(self._arranged())
+        canvas = self._iface.mapCanvas()
+        for changed in (
+            self.layer.layerChanged, self.where.currentIndexChanged, self.polygons.layerChanged,
+            self.pixel.valueChanged, canvas.extentsChanged, canvas.destinationCrsChanged, canvas.selectionChanged,
+        ):  # fmt: skip
+            changed.connect(self._show_size)
 
     def _arranged(self) -> QWidget:
         form = QFormLayout()
         for words, field in (
             (tr("Layer"), self.layer), (tr("Where"), self.where), (tr("Polygons of"), self.polygons),
-            (tr("Side of a pixel"), self.pixel), (tr("Model"), self.model), (tr("Device"), self.device),
-            (tr("Scaling"), self.scaling), (tr("Map"), self.output), ("", self.classes), ("", self.confidence),
+            (tr("Side of a pixel"), self.pixel), ("", self.size), (tr("Model"), self.model),
+            (tr("Device"), self.device), (tr("Scaling"), self.scaling), (tr("Map"), self.output),
+            ("", self.classes), ("", self.confidence),
         ):  # fmt: skip
             form.addRow(words, field)
         buttons = QHBoxLayout()
@@ -99,21 +115,24 @@ class Panel(QgsDockWidget):
         Raises:
             LayerError: a choice is missing.
         """
-        layer = self.layer.currentLayer()
-        if layer is None:
-            raise LayerError(tr("no layer is chosen; add a raster layer to the project"))
+        chosen = self._source_parameters()
         output = self.output.filePath() or QgsProcessingUtils.generateTempFilename("map.tif")
-        chosen = {
-            "INPUT": layer.id(),
+        for wanted, name in ((self.classes, "classes"), (self.confidence, "confidence")):
+            if wanted.isChecked():
+                chosen[name.upper()] = str(Path(output).with_name(f"{Path(output).stem}_{name}.tif"))
+        return chosen | {
             "MODEL": self.model.filePath() or None,
-            "PIXEL": self.pixel.value() or None,
             "DEVICE": self.device.currentIndex(),
             "SCALING": self.scaling.currentIndex(),
             "OUTPUT": output,
         }
-        for wanted, name in ((self.classes, "classes"), (self.confidence, "confidence")):
-            if wanted.isChecked():
-                chosen[name.upper()] = str(Path(output).with_name(f"{Path(output).stem}_{name}.tif"))
+
+    def _source_parameters(self) -> dict[str, Any]:
+        """What is translated, and where."""
+        layer = self.layer.currentLayer()
+        if layer is None:
+            raise LayerError(tr("no layer is chosen; add a raster layer to the project"))
+        chosen = {"INPUT": layer.id(), "PIXEL": self.pixel.value() or None}
         where = self.where.currentIndex()
         if where == VISIBLE:
             canvas = self._iface.mapCanvas()
@@ -125,8 +144,36 @@ class Panel(QgsDockWidget):
             chosen["REGION"] = QgsProcessingFeatureSourceDefinition(polygons.id(), True)
         return chosen
 
+    def _show_size(self) -> None:
+        """Say how large the raster is that has to be made of the layer first, or why there can be none."""
+        words, context = "", QgsProcessingContext()
+        context.setProject(QgsProject.instance())
+        if self.layer.currentLayer() is not None:
+            try:
+                made = Translate().create().size(self._source_parameters(), context)
+                words = tr("made first: {}; the limit is {} million").format(made, MAX_PIXELS // 10**6) if made else ""
+            except LayerError as error:
+                words = str(error)
+        self.size.setText(words)
+
+    def _model_looked_into(self, failure: str) -> None:
+        if failure:
+            self._tell(failure, Qgis.MessageLevel.Critical)
+        self._offer_classes(self.model.may_have_classes)
+        self._buttons()
+
+    def _offer_classes(self, there: bool) -> None:
+        """Offer what only models with classes can give."""
+        if there == self.classes.isEnabled():
+            return
+        for box in (self.classes, self.confidence):
+            box.setEnabled(there)
+            box.setToolTip("" if there else tr("This model has no classes"))
+            box.setChecked(there and box is self.classes)
+
     def close_down(self) -> None:
         """End what runs, before the plugin is unloaded."""
+        self.model.close_down()
         if self._work is not None:
             self._work.abandon()
             self._work = None
@@ -145,7 +192,7 @@ class Panel(QgsDockWidget):
         self._work = work = Work("translate", parameters, QgsProject.instance(), ended=self._ended)
         work.voice.told.connect(self.state.setText)
         work.voice.progressChanged.connect(self._progress)
-        self._running(True)
+        self._running()
         work.start()
 
     def _cancel(self) -> None:
@@ -158,7 +205,7 @@ class Panel(QgsDockWidget):
 
     def _ended(self, results: dict[str, Any], failure: str) -> None:
         self._work = None
-        self._running(False)
+        self._running()
         self.state.clear()
         if failure:
             self._tell(failure, Qgis.MessageLevel.Critical)
@@ -177,10 +224,13 @@ class Panel(QgsDockWidget):
         else:
             self._tell(tr("{}: done").format(results["OUTPUT"]), Qgis.MessageLevel.Success)
 
-    def _running(self, runs: bool) -> None:
+    def _running(self) -> None:
         self.bar.setValue(0)
-        self.start.setEnabled(not runs)
-        self.cancel.setEnabled(runs)
+        self._buttons()
+
+    def _buttons(self) -> None:
+        self.start.setEnabled(self._work is None and self.model.is_settled)
+        self.cancel.setEnabled(self._work is not None)
 
     def _tell(self, words: str, level: Any) -> None:
         self.state.setText(words)
@@ -191,10 +241,3 @@ def _choices(*words: str) -> QComboBox:
     box = QComboBox()
     box.addItems(words)
     return box
-
-
-def _file(mode: Any, kinds: str) -> QgsFileWidget:
-    widget = QgsFileWidget()
-    widget.setStorageMode(mode)
-    widget.setFilter(kinds)
-    return widget

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from qgis.core import QgsLayerTreeGroup, QgsMapLayer, QgsPalettedRasterRenderer, QgsProject, QgsRasterLayer
+from qgis.core import QgsMapLayer, QgsPalettedRasterRenderer, QgsProject, QgsRasterLayer
 
 from .errors import LayerError
 
@@ -43,11 +43,12 @@ def add_results(project: QgsProject, source: Source, rasters: Mapping[str, str])
     node = root.findLayer(source.id)
     parent = node.parent() if node else root
     place = parent.children().index(node) if node else 0
-    group = QgsLayerTreeGroup(f"{source.name}: {model_of(layers[0])}")
+    group = parent.insertGroup(place, f"{source.name}: {model_of(layers[0])}")
     for layer in layers:
         project.addMapLayer(layer, False)
         group.addLayer(layer).setExpanded(isinstance(layer.renderer(), QgsPalettedRasterRenderer))
-    parent.insertChildNode(place, group)  # filled before, since the tree shows a group open only if it has layers
+    group.setExpanded(False)  # the window shows a group closed that had no layers yet, and hears of changes only
+    group.setExpanded(True)
     return layers
 
 

@@ -11,6 +11,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingOutputString,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
 )
@@ -19,7 +20,7 @@ from .. import command, settings
 from ..words import tr
 from .command_algorithm import CommandAlgorithm
 
-MODEL, OUTPUT = "MODEL", "OUTPUT"
+MODEL, OUTPUT, CLASSES = "MODEL", "OUTPUT", "CLASSES"
 
 
 class InspectModel(CommandAlgorithm):
@@ -40,6 +41,7 @@ class InspectModel(CommandAlgorithm):
         self.addParameter(model)
         page = tr("HTML files (*.html)")
         self.addParameter(QgsProcessingParameterFileDestination(OUTPUT, tr("Page"), page))
+        self.addOutput(QgsProcessingOutputString(CLASSES, tr("Names of its classes, with commas between them")))
 
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -51,7 +53,9 @@ class InspectModel(CommandAlgorithm):
         except command.CommandError as error:
             raise QgsProcessingException(str(error)) from error
         Path(output).write_text(_page(found), encoding="utf-8")
-        return {OUTPUT: output}
+        palette = found["manifest"]["target"]["palette"]
+        classes = ",".join(entry["name"] for entry in palette["classes"]) if palette else ""
+        return {OUTPUT: output, CLASSES: classes}
 
 
 def _page(found: Any) -> str:

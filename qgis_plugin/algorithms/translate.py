@@ -20,11 +20,12 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterVectorDestination,
     QgsProject,
+    QgsRectangle,
 )
 
 from ..errors import LayerError
-from ..inputs import check_free, scratch, stretch, write_polygons
-from ..layersource import making, source_of
+from ..inputs import around, check_free, scratch, stretch, write_polygons
+from ..layersource import LayerSource, making, size_of, source_of
 from ..words import tr
 from .command_algorithm import DEVICES, CommandAlgorithm, add_advanced, options
 
@@ -49,7 +50,7 @@ class Translate(CommandAlgorithm):
             "valid in the layer is masked in the map.\n\n"
             "Without a model file the one of the package is used: street maps of aerial and satellite images in red, "
             "green and blue with pixels below a metre.\n\n"
-            "Layers of servers (WMS, XYZ) need an extent and the side of a pixel.\n\n"
+            "Layers of servers (WMS, XYZ) need an extent or polygons, and the side of a pixel.\n\n"
             "A run that was cancelled goes on where it stopped when it is repeated with the same file names."
         )
 
@@ -76,28 +77,44 @@ class Translate(CommandAlgorithm):
             )
         )
 
+    def size(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str:
+        """How large the raster is that has to be made of the layer first, in words; "" if it is a file already.
+
+        Raises:
+            LayerError: it cannot be made; the message says what to choose.
+        """
+        source, extent, pixel = self._wanted(parameters, context)
+        return "" if source.file is not None else size_of(source, extent, pixel)
+
+    def _wanted(
+        self, parameters: dict[str, Any], context: QgsProcessingContext
+    ) -> tuple[LayerSource, QgsRectangle | None, float | None]:
+        """What is translated, the extent in the CRS of the layer, and the side of a pixel if one is given."""
+        source = source_of(self.parameterAsRasterLayer(parameters, INPUT, context))
+        crs = source.layer.crs()
+        extent = self.parameterAsExtent(parameters, EXTENT, context, crs)
+        region = self.parameterAsSource(parameters, REGION, context) if source.is_picture else None
+        if extent.isEmpty() and region is not None:
+            extent = around(region, crs, context.transformContext())
+        pixel = self.parameterAsDouble(parameters, PIXEL, context) if parameters.get(PIXEL) else None
+        return source, None if extent.isEmpty() else extent, pixel
+
     def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
         """In the thread of the layers."""
-        layer = self.parameterAsRasterLayer(parameters, INPUT, context)
         try:
-            source = source_of(layer)
+            source, extent, pixel = self._wanted(parameters, context)
             self._file = source.file
-            extent = self.parameterAsExtent(parameters, EXTENT, context, layer.crs())
-            pixel = self.parameterAsDouble(parameters, PIXEL, context) if parameters.get(PIXEL) else None
             self._making = None
             if source.file is None:
-                self._making = making(
-                    source, context.project() or QgsProject.instance(), None if extent.isEmpty() else extent, pixel
-                )
+                self._making = making(source, context.project() or QgsProject.instance(), extent, pixel)
                 feedback.pushInfo(self._making.size)
             chosen = SCALINGS[self.parameterAsEnum(parameters, SCALING, context)]
             overlapping = parameters.get(OVERLAP) is not None  # 0 is a choice, too
-            sides = (extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum())
             self._settled = {
-                "scaling": stretch(layer) if chosen == "layer" else chosen,
-                "bounds": None if extent.isEmpty() else ",".join(f"{side:.15g}" for side in sides),
+                "scaling": stretch(source.layer) if chosen == "layer" else chosen,
+                "bounds": extent and _sides(extent),
                 "overlap": self.parameterAsInt(parameters, OVERLAP, context) if overlapping else None,
             }
         except LayerError as error:
@@ -134,6 +151,11 @@ class Translate(CommandAlgorithm):
             )
             done = self.execute(["translate", str(source), results[OUTPUT], *chosen], feedback)
         return results if done else {}
+
+
+def _sides(extent: QgsRectangle) -> str:
+    sides = (extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum())
+    return ",".join(f"{side:.15g}" for side in sides)
 
 
 def _advanced() -> list[QgsProcessingParameterDefinition]:

@@ -1,8 +1,8 @@
 """The plugin by hand, in a real window with an empty profile: `make screenshots`, which runs this inside QGIS.
 
-Installs the zip, makes the light environment from a folder of wheels, translates the sample scene, chooses an environment
-that trains, builds tiles from two styled layers, trains on them, translates with that model; each by the buttons of the
-dialogs. Pictures go to docs/images.
+Installs the zip, makes the light environment from a folder of wheels, translates the sample scene, chooses an
+environment that trains, builds tiles from two styled layers, trains on them, translates with that model; each by the
+buttons of the dialogs. Pictures go to docs/images.
 """
 
 import os
@@ -24,7 +24,7 @@ ZIP, WHEELS, PYTHON, SAMPLE, WORK, IMAGES = (
     Path(os.environ[f"SCREENSHOTS_{name}"]) for name in ("ZIP", "WHEELS", "PYTHON", "SAMPLE", "WORK", "IMAGES")
 )
 BUTTON = "Translate the layer…"
-FROM_ZIP = 5  # the tab of the plugin manager
+FROM_ZIP = 6  # the tab of the plugin manager
 
 
 def wait(milliseconds: int) -> None:
@@ -152,7 +152,7 @@ def main() -> None:
     show(scene, "styles")
     click("buildtiles", "tiles", SOURCE=scene, DRAWN=layers, SIZE=128, OUTPUT=str(WORK / "tiles"))
     begun = time.monotonic()
-    trained = click("train", "train", TILES=str(WORK / "tiles"), EPOCHS=4, IMAGES=160, OUTPUT=str(WORK / "run"))
+    trained = click("train", "train", TILES=str(WORK / "tiles"), EPOCHS=2, IMAGES=160, OUTPUT=str(WORK / "run"))
     print(f"trained for {time.monotonic() - begun:.0f} s", flush=True)
     for layer in layers:
         QgsProject.instance().layerTreeRoot().findLayer(layer).setItemVisibilityChecked(False)

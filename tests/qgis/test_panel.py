@@ -1,5 +1,6 @@
 """The panel: its button with the real command line, and what it adds to the project."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +12,19 @@ pytest.importorskip("qgis.core", reason="this Python has no QGIS")
 
 from qgis.core import (
     QgsApplication,
+    QgsCoordinateReferenceSystem,
     QgsFeature,
     QgsGeometry,
     QgsProject,
     QgsRasterLayer,
+    QgsRectangle,
     QgsVectorLayer,
 )
 from qgis.gui import QgsMapCanvas, QgsMessageBar
 from qgis.PyQt.QtCore import QCoreApplication, QEvent
 from qgis.PyQt.QtWidgets import QMainWindow
 
-from qgis_plugin import classFactory, settings
+from qgis_plugin import classFactory, command, settings
 from qgis_plugin.errors import LayerError
 from qgis_plugin.optionspage import OptionsFactory
 from qgis_plugin.panel import SELECTED, VISIBLE, Panel
@@ -195,6 +198,74 @@ def test_what_is_chosen_is_what_the_algorithm_gets(panel: Panel, sample: Path) -
     panel.polygons.setLayer(polygons)
     region = panel.parameters()["REGION"]
     assert region.selectedFeaturesOnly and "EXTENT" not in panel.parameters()
+
+
+@pytest.fixture(scope="module")
+def painter(python: Path, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model without classes, as one is that was trained on the map as QGIS draws it."""
+    folder = tmp_path_factory.mktemp("painter")
+    sides = ["--source", str(sample / "scene.tif"), "--target", str(sample / "map.tif"), "--size", "128"]
+    recipe = ["--epochs", "1", "--images-per-epoch", "4", "--crop", "64", "--output", str(folder / "run")]
+    for line in (
+        ["tiles", "build", *sides, "--output", str(folder / "tiles")],
+        ["train", str(folder / "tiles"), *recipe],
+    ):
+        command.run(python, line, os.environ, told=lambda record: None, cancelled=lambda: False)
+    return folder / "run" / "model.safetensors"
+
+
+def settled(panel: Panel) -> None:
+    """Wait until the chosen model was looked into, as it is a moment after the last letter."""
+    assert not panel.start.isEnabled()
+    end_of(panel)
+
+
+def test_what_a_model_cannot_give_is_not_offered(panel: Panel, painter: Path, sample: Path, tmp_path: Path) -> None:
+    added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    panel.confidence.setChecked(True)
+    for letter in range(1, 4):  # as it is typed
+        panel.model.setFilePath(str(painter)[:-letter])
+    panel.model.setFilePath(str(painter))
+    settled(panel)
+    assert not panel.classes.isEnabled() and not panel.confidence.isEnabled()
+    assert "no classes" in panel.classes.toolTip() and not {"CLASSES", "CONFIDENCE"} & panel.parameters().keys()
+    panel.output.setFilePath(str(tmp_path / "map.tif"))
+    assert "done" in press(panel)
+
+    panel.model.setFilePath("")
+    settled(panel)
+    assert panel.classes.isEnabled() and panel.classes.isChecked() and not panel.classes.toolTip()
+    assert panel.confidence.isEnabled() and not panel.confidence.isChecked()
+
+
+def test_the_size_of_a_picture_is_told_before_it_is_rendered(panel: Panel) -> None:
+    """As it changes with what is chosen, and with what is visible."""
+    source = "type=xyz&url=http://127.0.0.1:9/{z}/{x}/{y}.png"
+    added(QgsRasterLayer(source, "web map", "wms"))
+    assert "choose an extent and the side of a pixel" in panel.size.text()
+    canvas = panel._iface.mapCanvas()
+    canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
+    canvas.setExtent(QgsRectangle(0, 0, 1000, 1000))  # and what the shape of the canvas adds at its sides
+    panel.where.setCurrentIndex(VISIBLE)
+    panel.pixel.setValue(2)
+    assert " x 500 pixels, up to" in panel.size.text() and "limit is 100 million" in panel.size.text()
+    canvas.setExtent(QgsRectangle(0, 0, 2000, 2000))
+    assert " x 1000 pixels, up to" in panel.size.text()
+    panel.pixel.setValue(0.1)
+    assert " x 20000 pixels" in panel.size.text() and "choose larger pixels" in panel.size.text()
+
+    panel.pixel.setValue(2)
+    panel.where.setCurrentIndex(SELECTED)
+    assert "no polygon is selected" in panel.size.text()
+    polygons = added(QgsVectorLayer("Polygon?crs=EPSG:3857", "areas", "memory"))
+    for side in (100, 4000):
+        feature = QgsFeature()
+        feature.setGeometry(QgsGeometry.fromRect(QgsRectangle(0, 0, side, side)))
+        polygons.dataProvider().addFeature(feature)
+    panel.polygons.setLayer(polygons)
+    canvas.setLayers([polygons])
+    polygons.select(1)
+    assert "50 x 50 pixels" in panel.size.text()
 
 
 def test_a_source_that_is_removed_meanwhile_is_not_missed(panel: Panel, sample: Path, tmp_path: Path) -> None:
