@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,12 +83,18 @@ def check_free(path: str, project: QgsProject) -> None:
     Raises:
         LayerError: one does; the message names a file that is free.
     """
-    shown = {Path(layer.source().partition("|")[0]): layer.name() for layer in project.mapLayers().values()}
+    shown = {_place(layer.source().partition("|")[0]): layer.name() for layer in project.mapLayers().values()}
     wanted = Path(path)
-    if wanted in shown:
+    if _place(wanted) in shown:
         names = (wanted.with_name(f"{wanted.stem}_{number}{wanted.suffix}") for number in range(2, len(shown) + 3))
-        free = next(name for name in names if name not in shown and not name.exists())
-        raise LayerError(f"{path}: the layer {shown[wanted]!r} shows it; remove that layer, or write to {free}")
+        free = next((name for name in names if _place(name) not in shown and not name.exists()), "another file")
+        name = shown[_place(wanted)]
+        raise LayerError(f"{path}: the layer {name!r} shows it; remove that layer, or write to {free}")
+
+
+def _place(path: str | Path) -> str:
+    """A path, whichever way to it was written."""
+    return os.path.normcase(os.path.realpath(path))
 
 
 def stretch(layer: QgsRasterLayer) -> str:

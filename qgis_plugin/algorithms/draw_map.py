@@ -25,6 +25,7 @@ from qgis.core import (
 )
 
 from ..errors import LayerError
+from ..inputs import check_free
 from ..pixelgrid import PixelGrid
 from ..rendering import Look, drawing, in_drawing_order, render
 from ..words import tr
@@ -121,8 +122,10 @@ class DrawMap(QgsProcessingAlgorithm):
     ) -> bool:
         """In the thread of the layers."""
         try:
-            self._grid = PixelGrid.of(self.parameterAsRasterLayer(parameters, SOURCE, context))
             project = context.project() or QgsProject.instance()
+            self._output = self.parameterAsOutputLayer(parameters, OUTPUT, context)
+            check_free(self._output, project)
+            self._grid = PixelGrid.of(self.parameterAsRasterLayer(parameters, SOURCE, context))
             layers = in_drawing_order(self.parameterAsLayerList(parameters, LAYERS, context), project)
             self._drawing = drawing(layers, project, look_of(self, parameters, context))
         except LayerError as error:
@@ -132,15 +135,14 @@ class DrawMap(QgsProcessingAlgorithm):
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        output = self.parameterAsOutputLayer(parameters, OUTPUT, context)
         source = self.parameterAsSource(parameters, AREA, context)
         try:
             area = area_of(source, self._grid, context) if source else None
-            known = render(self._drawing, self._grid, Path(output), area=area, feedback=feedback)
+            known = render(self._drawing, self._grid, Path(self._output), area=area, feedback=feedback)
         except LayerError as error:
             raise QgsProcessingException(str(error)) from error
         if known is None:
             return {}
         if not known:
             feedback.pushWarning(tr("Nothing of the map lies on the source: every pixel of it is unknown."))
-        return {OUTPUT: output}
+        return {OUTPUT: self._output}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 pytest.importorskip("qgis.core", reason="this Python has no QGIS")
 
+from osgeo import gdal
 from qgis.core import (
     QgsApplication,
     QgsProcessingContext,
@@ -26,7 +28,9 @@ from qgis.core import (
 )
 
 from qgis_plugin import settings
+from qgis_plugin.task import Work
 
+PATIENCE = 120  # seconds, so that work that never ends does not hold the tests up
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(Path(QgsApplication.pkgDataPath() or "/usr/share/qgis") / "python" / "plugins"))
 NAMES = {"translate", "buildtiles", "drawmap", "train", "evaluate", "inspectmodel", "environment"}
@@ -164,6 +168,74 @@ def test_a_layer_in_degrees(provider: Any, sample: Path, tmp_path: Path) -> None
     assert places(tmp_path / "map.tif") == places(degrees)
 
 
+def test_a_rotated_layer(provider: Any, sample: Path, tmp_path: Path) -> None:
+    """Its map is that of its own pixels, turned with them, whatever north-up picture QGIS shows of it."""
+    straight = added(QgsRasterLayer(str(sample / "scene.tif"), "straight"))
+    rotated = tmp_path / "rotated.tif"
+    copy = gdal.Translate(str(rotated), str(sample / "scene.tif"))
+    left, side, _, top, _, _ = copy.GetGeoTransform()
+    turned = (left, 0.8 * side, 0.6 * side, top, 0.6 * side, -0.8 * side)
+    copy.SetGeoTransform(turned)
+    del copy
+    for name, layer in (("of straight", straight), ("of rotated", added(QgsRasterLayer(str(rotated), "rotated")))):
+        execute("translate", {"INPUT": layer, "OUTPUT": str(tmp_path / f"{name}.tif")})
+    one, other = (gdal.Open(str(tmp_path / f"of {name}.tif")) for name in ("straight", "rotated"))
+    assert other.GetGeoTransform() == pytest.approx(turned)
+    assert (one.ReadAsArray() == other.ReadAsArray()).all()
+
+
+def test_an_rgba_layer(provider: Any, sample: Path, tmp_path: Path) -> None:
+    """What is transparent is masked in the map, and nothing else is."""
+    made = gdal.Translate(str(tmp_path / "rgba.tif"), str(sample / "scene.tif"), bandList=[1, 2, 3, 1])
+    alpha = made.GetRasterBand(4)
+    opaque = made.GetRasterBand(1).GetMaskBand().ReadAsArray()
+    opaque[100:300, 50:200] = 0
+    alpha.SetColorInterpretation(gdal.GCI_AlphaBand)
+    alpha.WriteArray(opaque)
+    del alpha, made
+    layer = added(QgsRasterLayer(str(tmp_path / "rgba.tif"), "rgba"))
+    execute("translate", {"INPUT": layer, "OUTPUT": str(tmp_path / "map.tif")})
+    found = gdal.Open(str(tmp_path / "map.tif"))  # which has to outlive its bands
+    mask = found.GetRasterBand(1).GetMaskBand().ReadAsArray()
+    assert places(tmp_path / "map.tif") == places(tmp_path / "rgba.tif")
+    assert ((mask > 0) == (opaque > 0)).all()
+
+
+# Two at once
+
+
+def ends_of(*parameters: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """How translations end that run at once as background tasks of QGIS: results and messages."""
+    found: list[tuple[dict[str, Any], str]] = []
+    works = [Work("translate", one, QgsProject.instance(), ended=lambda *end: found.append(end)) for one in parameters]
+    for work in works:
+        work.start()
+    late = time.monotonic() + PATIENCE
+    while len(found) < len(works):
+        QgsApplication.processEvents()
+        time.sleep(0.01)
+        assert time.monotonic() < late, "the work does not end"
+    return found
+
+
+def test_two_run_at_once(provider: Any, sample: Path, tmp_path: Path) -> None:
+    scene = added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    outputs = [tmp_path / "one.tif", tmp_path / "other.tif"]
+    ends = ends_of(*({"INPUT": scene.id(), "OUTPUT": str(path)} for path in outputs))
+    assert [failure for _, failure in ends] == ["", ""]
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+def test_two_at_once_do_not_write_one_file(provider: Any, sample: Path, tmp_path: Path) -> None:
+    scene = added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    wanted = {"INPUT": scene.id(), "OUTPUT": str(tmp_path / "map.tif")}
+    ends = ends_of(wanted, wanted)
+    assert sorted(bool(results) for results, _ in ends) == [False, True]
+    (failure,) = (failure for results, failure in ends if not results)
+    assert "map.tif" in failure and "another process" in failure
+    assert places(tmp_path / "map.tif") == places(sample / "scene.tif")
+
+
 # What goes wrong
 
 
@@ -186,12 +258,24 @@ def test_what_the_command_line_refuses_is_told(provider: Any, sample: Path, tmp_
 
 
 def test_a_result_that_a_layer_shows_is_not_replaced(provider: Any, sample: Path, tmp_path: Path) -> None:
-    shown = tmp_path / "map.tif"
-    shutil.copy(sample / "map.tif", shown)
-    scene, _ = (added(QgsRasterLayer(str(path), path.stem)) for path in (sample / "scene.tif", shown))
-    with pytest.raises(QgsProcessingException, match=r"'map' shows it; .* write to .*map_2\.tif"):
-        execute("translate", {"INPUT": scene, "OUTPUT": str(shown)})
-    assert shown.read_bytes() == (sample / "map.tif").read_bytes()
+    """However its path is written, whichever result it is, and whatever would write it."""
+    for name in ("map.tif", "vectors.gpkg"):
+        shutil.copy(sample / name, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    scene, _ = (added(QgsRasterLayer(str(path), path.stem)) for path in (sample / "scene.tif", tmp_path / "map.tif"))
+    added(QgsVectorLayer(f"{tmp_path}/vectors.gpkg|layername=roads", "roads"))
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    other = {"INPUT": scene, "OUTPUT": str(tmp_path / "other.tif")}
+    for name, parameters, message in (
+        ("translate", {"INPUT": scene, "OUTPUT": f"{tmp_path}/map.tif"}, r"'map' shows it; .* write to .*map_2\.tif"),
+        ("translate", {"INPUT": scene, "OUTPUT": f"{tmp_path}/link/map.tif"}, "'map' shows it"),
+        ("translate", other | {"CONFIDENCE": f"{tmp_path}/link/map.tif"}, "'map' shows it"),
+        ("translate", other | {"VECTOR": f"{tmp_path}/vectors.gpkg"}, r"'roads' shows it; .*vectors_2\.gpkg"),
+        ("drawmap", {"SOURCE": scene, "LAYERS": ["roads"], "OUTPUT": f"{tmp_path}/map.tif"}, "'map' shows it"),
+    ):
+        with pytest.raises(QgsProcessingException, match=message):
+            execute(name, parameters)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_work_is_cancelled(provider: Any, sample: Path, tmp_path: Path) -> None:
@@ -202,6 +286,56 @@ def test_work_is_cancelled(provider: Any, sample: Path, tmp_path: Path) -> None:
     assert execute("translate", {"INPUT": scene, "WINDOW": 64, "OVERLAP": 32, "OUTPUT": str(output)}, heard) == {}
     assert not output.exists()
     assert threading.active_count() < 10
+
+
+CRASHES = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from qgis.core import QgsApplication, QgsProject
+app = QgsApplication([], False)
+app.initQgis()
+from qgis_plugin.provider import Provider
+from qgis_plugin.task import Work
+provider = Provider()
+QgsApplication.processingRegistry().addProvider(provider)
+ended = lambda results, failure: print("ended", results, failure, flush=True)
+work = Work("translate", json.loads(sys.argv[2]), QgsProject.instance(), ended=ended)
+work.voice.told.connect(lambda words: print("told", words, flush=True))
+work.start()
+app.exec()
+"""
+
+
+def processes_of(parent: int) -> list[int]:
+    """The children of a process, as Linux lists them."""
+    lists = (path.read_text() for path in Path(f"/proc/{parent}/task").glob("*/children"))
+    return [int(pid) for text in lists for pid in text.split()]
+
+
+def runs(process: int) -> bool:
+    """Whether a process runs; one that has ended may wait to be buried."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the children of a process")
+def test_no_child_outlives_a_qgis_that_crashes(python: Path, sample: Path, tmp_path: Path) -> None:
+    output = tmp_path / "map.tif"
+    parameters = {"INPUT": str(sample / "scene.tif"), "WINDOW": 64, "OVERLAP": 32, "OUTPUT": str(output)}
+    line = [sys.executable, "-c", CRASHES, str(ROOT), json.dumps(parameters)]
+    variables = {**os.environ, settings.VARIABLE: str(python)}
+    with subprocess.Popen(line, env=variables, stdout=subprocess.PIPE, text=True) as crashing:
+        assert crashing.stdout and any(said.startswith("told translate") for said in crashing.stdout)
+        (child,) = processes_of(crashing.pid)
+        assert runs(child)
+        crashing.kill()
+    late = time.monotonic() + PATIENCE
+    while runs(child):
+        time.sleep(0.01)
+        assert time.monotonic() < late, "the child goes on without QGIS"
+    assert not output.exists()
 
 
 # The zip
