@@ -24,18 +24,10 @@ STEPS = 1000
 """Of copying, and as many of reading what was written."""
 
 
-def assemble(
-    path: Path,
-    spec: OutputSpec,
-    parts: Sequence[tuple[RowBand, Path]],
-    progress: Progress,
-    number: int = 0,
-    of: int = 1,
-) -> None:
+def assemble(path: Path, spec: OutputSpec, parts: Sequence[tuple[RowBand, Path]], progress: Progress) -> None:
     """Write the raster that the parts make up to `path`, and compare the two.
 
-    It is number `number`, from 0, of the `of` rasters that are assembled one after the other. Overviews are made by the
-    COG driver only. There is a mask only if some pixel holds no data.
+    Overviews are made by the COG driver only. There is a mask only if some pixel holds no data.
 
     Raises:
         OutputError: the file does not hold what the parts hold: the disk is full or broken.
@@ -48,7 +40,7 @@ def assemble(
         nonlocal step
         if int(done) > step:
             step = int(done)
-            progress(Event("assemble", 2 * STEPS * number + step, 2 * STEPS * of, "steps"))
+            progress(Event("assemble", step, 2 * STEPS, "steps"))
 
     reach(0)
     mosaic = path.with_suffix(".vrt")

@@ -16,7 +16,7 @@ from geopix2pix.grid import Window
 from geopix2pix.job import Job
 from geopix2pix.output import Product, writing
 from geopix2pix.products import Kind
-from geopix2pix.progress import Event, Progress
+from geopix2pix.progress import Event, Progress, repeated
 from geopix2pix.raster import Patch
 from geopix2pix.rowband import RowBand, RowBandWriter
 
@@ -59,7 +59,7 @@ def cleaned(
                 with closing(RowBandWriter(file, product.spec, window.row, window.height)) as band:
                     band.write(window, data, valid)
                     parts.append((band.finish(), file))
-            assemble(finished[-1], product.spec, parts, progress, number - 1, len(kinds))
+            assemble(finished[-1], product.spec, parts, repeated(progress, "assemble", number - 1, len(kinds)))
     return finished
 
 

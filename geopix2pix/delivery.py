@@ -18,7 +18,7 @@ from geopix2pix.kernel import Kernel
 from geopix2pix.mosaic import PatchSource
 from geopix2pix.output import Product, writing
 from geopix2pix.preview import side_by_side
-from geopix2pix.progress import Event, Progress
+from geopix2pix.progress import Event, Progress, repeated
 from geopix2pix.raster import Patch
 from geopix2pix.rowband import RowBand, RowBandWriter
 
@@ -69,7 +69,7 @@ def delivered(
     for number, product in enumerate(products):
         finished.append(folder / f"delivered-{number}.tif")
         with writing(finished[-1]):
-            assemble(finished[-1], product.spec, parts[number], progress, number, len(products))
+            assemble(finished[-1], product.spec, parts[number], repeated(progress, "assemble", number, len(products)))
     return finished
 
 

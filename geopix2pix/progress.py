@@ -5,7 +5,7 @@ the work to stop raises `errors.Cancelled`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +29,14 @@ Progress = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """A `Progress` that shows nothing and never stops the work."""
+
+
+def repeated(progress: Progress, stage: str, number: int, of: int) -> Progress:
+    """A `Progress` for run `number`, from 0, of the `of` equal ones that make up a stage: they are told as one."""
+
+    def tell(event: Event) -> None:
+        if event.stage == stage:
+            event = replace(event, done=number * event.total + event.done, total=of * event.total)
+        progress(event)
+
+    return tell

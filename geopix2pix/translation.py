@@ -33,7 +33,7 @@ from geopix2pix.parts import found_shards, shard_folder, shard_parameters
 from geopix2pix.pipeline import Behind
 from geopix2pix.planning import MARGIN, planned
 from geopix2pix.products import painted
-from geopix2pix.progress import Event, Progress, silent
+from geopix2pix.progress import Event, Progress, repeated, silent
 from geopix2pix.raster import IDENTITY, RasterReader
 from geopix2pix.remote import Source
 from geopix2pix.scene import SceneScaling
@@ -385,11 +385,14 @@ def _finish(
         found = "holds no valid pixel, so there is nothing to translate"
         raise NothingToDoError(f"{job.source}: {where}{found}; is its nodata right?")
 
+    passes = 1 + bool(job.results.clean) + job.is_resampled
+    first, second, last = (repeated(progress, "assemble", number, passes) for number in (0, 1, passes - 1))
+
     def derive(folder: Path, computed: Sequence[Path]) -> list[tuple[Path, Path]]:
         settings, rasters = {**engine, **writer.remarks}, computed
         products = job.products(settings)
         if job.results.clean:
-            rasters = cleaned(job, products, folder, rasters, progress)
+            rasters = cleaned(job, products, folder, rasters, second)
         if job.is_resampled:
             assert job.ground is not None, "a working grid is made of the scene's own"
             products = job.products(settings, computed=False)
@@ -397,10 +400,10 @@ def _finish(
                 read = partial(reader.read, fill_empty=False)
                 bands, extent = len(job.manifest.source.names), job.source_extent
                 area = WorkArea(read, bands, reader.dtype, extent, job.region, job.ground.transform)
-                rasters = delivered(job, products, area, folder, rasters, progress)
+                rasters = delivered(job, products, area, folder, rasters, last)
         if rasters is computed:
             return derived(job, report, folder, rasters, progress)
         placed = [(file, product.path) for file, product in zip(rasters, products, strict=True) if product.path]
         return [*derived(job, report, folder, rasters, progress), *reversed(placed)]
 
-    writer.assemble(progress, derive)
+    writer.assemble(first, derive)

@@ -34,7 +34,7 @@ from geopix2pix.parts import (
     suffix,
     unlink,
 )
-from geopix2pix.progress import Progress, silent
+from geopix2pix.progress import Progress, repeated, silent
 from geopix2pix.rowband import RowBand, RowBandWriter
 
 FORMAT = 2
@@ -232,8 +232,8 @@ class RasterWriter:
             for number, product in enumerate(self._products):
                 finished.append(self._folder / f"finished{suffix(number)}.tif")
                 parts = [(row.bands[number], row.parts[number]) for row in self._rows]
-                spec, count = product.spec.remarked(self.remarks), len(self._products)
-                assemble(finished[-1], spec, parts, progress, number, count)
+                heard = repeated(progress, "assemble", number, len(self._products))
+                assemble(finished[-1], product.spec.remarked(self.remarks), parts, heard)
             derived = [] if derive is None else derive(self._folder, finished)
         with writing(self.path):
             for target in self._targets:

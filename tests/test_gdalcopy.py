@@ -1,5 +1,6 @@
 """A copy by GDAL: rasterio's, byte by byte, except that it tells how far it is and can be stopped."""
 
+import itertools
 import os
 import signal
 import threading
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
 from rasterio import shutil
 
 from geopix2pix import gdalcopy, translate
@@ -16,7 +19,7 @@ from geopix2pix.assembly import STEPS
 from geopix2pix.errors import Cancelled, OutputError
 from geopix2pix.gdal import environment
 from geopix2pix.gdalcopy import copied
-from geopix2pix.progress import Event
+from geopix2pix.progress import Event, repeated
 from tests.rasters import write_raster
 
 PLACE = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 5_800_000)}
@@ -131,3 +134,24 @@ def test_a_translation_that_is_cancelled_in_its_copy_goes_on_to_the_same_bytes(
     translate(source, tmp_path / "whole.tif", classes=tmp_path / "d.tif", **options)
     assert (tmp_path / "map.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
     assert (tmp_path / "c.tif").read_bytes() == (tmp_path / "d.tif").read_bytes()
+
+
+def test_all_copies_of_a_translation_are_one_stage_that_rises(scene: Path, palette_model: Path, tmp_path: Path) -> None:
+    events: list[Event] = []
+    options = {"clean": 3, "resolution": 1.0, "classes": tmp_path / "c.tif", "progress": events.append}
+    translate(scene, tmp_path / "map.tif", model=palette_model, **options)
+    steps = [event.done for event in events if event.stage == "assemble"]
+    assert steps == sorted(steps) and steps[0] == 0
+    copies = 3 * 2  # what is computed, what is cleaned and what is delivered, of map and classes
+    assert {event.total for event in events if event.stage == "assemble"} == {steps[-1]} == {copies * 2 * STEPS}
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 9))
+def test_stages_in_stages_are_told_as_one(outer: int, inner: int, steps: int) -> None:
+    heard: list[Event] = []
+    for one, other, done in itertools.product(range(outer), range(inner), range(steps)):
+        progress = repeated(repeated(heard.append, "work", one, outer), "work", other, inner)
+        progress(Event("work", done, steps, "steps"))
+    progress(other_stage := Event("else", 1, 2, "steps"))
+    assert heard.pop() == other_stage
+    assert heard == [Event("work", done, outer * inner * steps, "steps") for done in range(outer * inner * steps)]
