@@ -16,6 +16,7 @@ Damaged = Literal["stop", "mask"]
 STREAMS = ("JPEG", "PNG", "GIF", "WEBP")
 """Formats whose pixels are one stream: what follows on a damage may be read, and be wrong."""
 NOT_OF_THE_FILE = (2, 4)  # GDAL's numbers for too little memory and for a source that cannot be opened
+MAX_BLOCKS = 100_000  # that are kept in mind, in 25 MB; more are no damage, but a ruin
 NAMED = 3
 """Blocks that are told one by one."""
 
@@ -42,7 +43,7 @@ class Damage:
 
         Raises:
             RasterioIOError: it fails and damage is not masked, or not the file is to blame.
-            RasterError: nothing can be masked in files of this format.
+            RasterError: nothing can be masked in files of this format, or too many blocks are damaged.
         """
         known = bool(self.blocks) and not self.blocks.isdisjoint(blocks_in(dataset, window))
         if not known:
@@ -60,6 +61,9 @@ class Damage:
                     found = read(part)
                 except RasterioIOError as error:
                     self._check(path, dataset, error)
+                    if len(self.blocks) >= MAX_BLOCKS:
+                        ruin = f"more than {MAX_BLOCKS} of its blocks cannot be decoded, {block} is one"
+                        raise RasterError(f"{path}: {ruin}; get the file anew") from error
                     self.blocks.add(block)
                 else:
                     yield part, found

@@ -15,6 +15,7 @@ import rasterio
 from affine import Affine
 from rasterio.shutil import copy
 
+import geopix2pix.damage
 from geopix2pix import remote, translate
 from geopix2pix.damage import Damage, blocks_in, told
 from geopix2pix.errors import Cancelled, ConfigError, DownloadError, GeoPix2PixWarning, RasterError, SceneWarning
@@ -169,6 +170,17 @@ def test_a_source_that_cannot_be_opened_is_no_damage(tmp_path: Path) -> None:
         with pytest.raises(RasterError):
             reader.read(reader.extent)
     assert not found.blocks
+
+
+def test_a_ruin_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(geopix2pix.damage, "MAX_BLOCKS", 30)
+    path = scene(tmp_path / "scene.tif", "rows")
+    damage(path, *((0, row) for row in range(31)))
+    with (
+        RasterReader(path, damage=Damage("mask")) as reader,
+        pytest.raises(RasterError, match="more than 30 of its blocks cannot be decoded"),
+    ):
+        reader.read(reader.extent)
 
 
 def test_blocks_cover_a_window_and_are_told_in_their_order(tmp_path: Path) -> None:
