@@ -62,6 +62,7 @@ class Panel(QgsDockWidget):
         self.pixel.setToolTip(tr("In units of the layer; layers of servers (WMS, XYZ) need it, and what is visible"))
         self.size = QLabel()
         self.size.setWordWrap(True)
+        self.size.hide()
         self.model = ModelField()
         self.model.fileChanged.connect(lambda path: self._buttons())
         self.model.looked_into.connect(self._model_looked_into)
@@ -155,6 +156,7 @@ class Panel(QgsDockWidget):
             except LayerError as error:
                 words = str(error)
         self.size.setText(words)
+        self.size.setVisible(bool(words))
 
     def _model_looked_into(self, failure: str) -> None:
         if failure:

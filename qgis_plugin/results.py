@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from qgis.core import QgsMapLayer, QgsPalettedRasterRenderer, QgsProject, QgsRasterLayer
+from qgis.core import (
+    QgsLayerTreeGroup,
+    QgsLayerTreeNode,
+    QgsMapLayer,
+    QgsPalettedRasterRenderer,
+    QgsProject,
+    QgsRasterLayer,
+)
 
 from .errors import LayerError
 
@@ -29,7 +36,8 @@ class Source(NamedTuple):
 def add_results(project: QgsProject, source: Source, rasters: Mapping[str, str]) -> list[QgsRasterLayer]:
     """Add rasters, by the names of their layers, in a group above `source` that is named after the model.
 
-    Where the source is no longer in the project, the group is the uppermost one.
+    Earlier results of the source stay below the new ones. Where the source is no longer in the project, the group is
+    the uppermost one.
 
     Raises:
         LayerError: one of them cannot be opened; none is added then.
@@ -42,7 +50,10 @@ def add_results(project: QgsProject, source: Source, rasters: Mapping[str, str])
     root = project.layerTreeRoot()
     node = root.findLayer(source.id)
     parent = node.parent() if node else root
-    place = parent.children().index(node) if node else 0
+    siblings = parent.children()
+    place = siblings.index(node) if node else 0
+    while place and _is_result(siblings[place - 1], source):
+        place -= 1
     group = parent.insertGroup(place, f"{source.name}: {model_of(layers[0])}")
     for layer in layers:
         project.addMapLayer(layer, False)
@@ -50,6 +61,10 @@ def add_results(project: QgsProject, source: Source, rasters: Mapping[str, str])
     group.setExpanded(False)  # the window shows a group closed that had no layers yet, and hears of changes only
     group.setExpanded(True)
     return layers
+
+
+def _is_result(node: QgsLayerTreeNode, source: Source) -> bool:
+    return isinstance(node, QgsLayerTreeGroup) and node.name().startswith(f"{source.name}: ")
 
 
 def model_of(layer: QgsRasterLayer) -> str:

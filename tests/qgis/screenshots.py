@@ -152,7 +152,7 @@ def main() -> None:
     show(scene, "styles")
     click("buildtiles", "tiles", SOURCE=scene, DRAWN=layers, SIZE=128, OUTPUT=str(WORK / "tiles"))
     begun = time.monotonic()
-    trained = click("train", "train", TILES=str(WORK / "tiles"), EPOCHS=2, IMAGES=160, OUTPUT=str(WORK / "run"))
+    trained = click("train", "train", TILES=str(WORK / "tiles"), EPOCHS=4, IMAGES=160, OUTPUT=str(WORK / "run"))
     print(f"trained for {time.monotonic() - begun:.0f} s", flush=True)
     for layer in layers:
         QgsProject.instance().layerTreeRoot().findLayer(layer).setItemVisibilityChecked(False)

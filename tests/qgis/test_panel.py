@@ -146,6 +146,12 @@ def test_one_button_puts_the_map_above_its_source(panel: Panel, sample: Path, tm
 
     assert "'map' shows it" in press(panel)  # the same file, which QGIS holds open now
 
+    panel.classes.setChecked(False)
+    panel.output.setFilePath(str(tmp_path / "again.tif"))
+    assert "done" in press(panel)
+    newest, before, below = QgsProject.instance().layerTreeRoot().children()[:3]
+    assert (newest.name(), before, below.name()) == (group.name(), group, "scene")  # not hidden by the earlier map
+
 
 def test_the_button_can_be_taken_back(panel: Panel, sample: Path, tmp_path: Path) -> None:
     added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
