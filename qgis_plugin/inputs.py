@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from qgis.core import (
     QgsFeature,
     QgsFields,
     QgsGeometry,
+    QgsMapLayer,
+    QgsProcessingContext,
     QgsProcessingFeatureSource,
     QgsProject,
     QgsRasterLayer,
     QgsRectangle,
     QgsVectorFileWriter,
+    QgsVectorLayer,
     QgsWkbTypes,
 )
 
@@ -56,6 +59,26 @@ def write_polygons(source: QgsProcessingFeatureSource, path: Path) -> Path:
             raise LayerError(f"{source.sourceName()}: its polygons cannot be written ({writer.errorMessage()})")
     del writer
     return path
+
+
+def load_styles(layers: Sequence[QgsMapLayer], context: QgsProcessingContext) -> None:
+    """Give layers that Processing opened from files the styles that are saved with these.
+
+    It opens them without, and then vectors have a colour by chance. Layers of the project have their styles.
+
+    Raises:
+        LayerError: no style is saved with a vector layer.
+    """
+    opened = context.temporaryLayerStore().mapLayers()
+    for layer in layers:
+        if layer.id() not in opened:
+            continue
+        _, found = layer.loadDefaultStyle()
+        if isinstance(layer, QgsVectorLayer) and not found:
+            raise LayerError(
+                f"{layer.source()}: no style is saved with it, so that its colour would be chance; save one as its "
+                "default, or name a layer of a project"
+            )
 
 
 def around(

@@ -22,7 +22,7 @@ from qgis.core import (
 )
 
 from ..errors import LayerError
-from ..inputs import scratch, write_polygons
+from ..inputs import load_styles, scratch, write_polygons
 from ..layersource import making, source_of
 from ..pixelgrid import PixelGrid
 from ..rendering import drawing, in_drawing_order, render
@@ -117,6 +117,7 @@ class BuildTiles(CommandAlgorithm):
             self._target = _readable(target, project) if target else None
             self._drawing = None
             if drawn:
+                load_styles(drawn, context)
                 self._grid = PixelGrid.of(layer)
                 self._drawing = drawing(in_drawing_order(drawn, project), project, look_of(self, parameters, context))
             self._files = [str(_file(vectors)) for vectors in self._vectors]

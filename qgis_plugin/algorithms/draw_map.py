@@ -25,7 +25,7 @@ from qgis.core import (
 )
 
 from ..errors import LayerError
-from ..inputs import check_free
+from ..inputs import check_free, load_styles
 from ..pixelgrid import PixelGrid
 from ..rendering import Look, drawing, in_drawing_order, render
 from ..words import tr
@@ -127,6 +127,7 @@ class DrawMap(QgsProcessingAlgorithm):
             check_free(self._output, project)
             self._grid = PixelGrid.of(self.parameterAsRasterLayer(parameters, SOURCE, context))
             layers = in_drawing_order(self.parameterAsLayerList(parameters, LAYERS, context), project)
+            load_styles(layers, context)
             self._drawing = drawing(layers, project, look_of(self, parameters, context))
         except LayerError as error:
             raise QgsProcessingException(str(error)) from error

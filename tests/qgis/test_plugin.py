@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from qgis.core import (
     QgsRasterLayer,
     QgsVectorLayer,
 )
+from qgis.PyQt.QtGui import QColor
 
 from qgis_plugin import settings
 from qgis_plugin.task import Work
@@ -357,14 +360,15 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def headless(profile: Path, python: Path, *words: str) -> str:
+def headless(profile: Path, python: Path, *words: str, folder: Path = ROOT) -> str:
     """What `qgis_process` prints; Debian's wrapper adds options of the window, so the binary itself is called."""
     program = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
     if program is None:
         pytest.skip("this QGIS has no qgis_process")
     variables = {**os.environ, "HOME": str(profile), settings.VARIABLE: str(python), "LC_ALL": "C.UTF-8"}
     variables.pop("QGIS_CUSTOM_CONFIG_PATH", None)  # of the tests' own profile
-    done = subprocess.run([program, *words], env=variables, capture_output=True, text=True, timeout=300, check=False)
+    line = [program, *words]
+    done = subprocess.run(line, env=variables, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -386,6 +390,47 @@ def test_the_zip_works_without_a_screen(profile: Path, python: Path, sample: Pat
         f"OUTPUT={folder}/Karte.tif",
     )
     assert places(folder / "Karte.tif") == places(sample / "scene.tif")
+
+
+COLORS = {"buildings": (0xC0, 0x50, 0x30, 255), "roads": (0xF0, 0xC0, 0x40, 255)}
+
+
+def test_the_lines_of_the_documentation_do_what_it_says(
+    profile: Path, python: Path, sample: Path, tmp_path: Path
+) -> None:
+    """In a folder with a scene, and a project whose layers have styles of their own."""
+    for name in ("scene.tif", "vectors.gpkg"):
+        shutil.copy(sample / name, tmp_path)
+    project = QgsProject()
+    for name, color in COLORS.items():
+        layer = QgsVectorLayer(f"{tmp_path}/vectors.gpkg|layername={name}", name)
+        layer.renderer().symbol().setColor(QColor(*color))
+        project.addMapLayer(layer)
+    assert project.write(str(tmp_path / "town.qgz"))
+    page = (ROOT / "docs" / "qgis.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^\$ qgis_process (.+)$", page, re.MULTILINE)
+    assert len(lines) == 4
+    for line in lines:
+        headless(profile, python, *shlex.split(line), folder=tmp_path)
+    assert places(tmp_path / "map.tif") == places(tmp_path / "drawn.tif") == places(sample / "scene.tif")
+    drawn = gdal.Open(str(tmp_path / "drawn.tif")).ReadAsArray().reshape(4, -1).T
+    assert set(COLORS.values()) <= set(map(tuple, drawn.tolist()))
+    assert list((tmp_path / "tiles").rglob("*.tif"))
+
+
+def test_a_file_is_drawn_in_the_style_that_is_saved_with_it(provider: Any, sample: Path, tmp_path: Path) -> None:
+    """Processing opens it without, and then its colour is chance."""
+    shutil.copy(sample / "vectors.gpkg", tmp_path)
+    wanted = {"SOURCE": str(sample / "scene.tif"), "OUTPUT": str(tmp_path / "drawn.tif")}
+    wanted["LAYERS"] = [f"{tmp_path}/vectors.gpkg|layername=buildings"]
+    with pytest.raises(QgsProcessingException, match="no style is saved with it"):
+        execute("drawmap", wanted)
+    layer = QgsVectorLayer(wanted["LAYERS"][0], "buildings")
+    layer.renderer().symbol().setColor(QColor(*COLORS["buildings"]))
+    layer.saveStyleToDatabase("mine", "", True, "")
+    execute("drawmap", wanted)
+    drawn = gdal.Open(str(tmp_path / "drawn.tif")).ReadAsArray().reshape(4, -1).T
+    assert COLORS["buildings"] in set(map(tuple, drawn.tolist()))
 
 
 LOADED = """
