@@ -73,13 +73,25 @@ def provider(qgis_app: QgsApplication, python: Path, monkeypatch: pytest.MonkeyP
 
 def execute(name: str, parameters: dict[str, Any], heard: Heard | None = None) -> dict[str, Any]:
     """What an algorithm gives back; what it complains of is raised."""
-    algorithm = QgsApplication.processingRegistry().createAlgorithmById(f"geopix2pix:{name}")
-    context, heard = QgsProcessingContext(), heard or Heard()
-    context.setProject(QgsProject.instance())
-    results, done = algorithm.run(parameters, context, heard)
+    heard = heard or Heard()
+    results, done = run(name, parameters, heard)
     if not done:
         raise QgsProcessingException("; ".join(heard.errors))
     return results
+
+
+def run(name: str, parameters: dict[str, Any], heard: Heard) -> tuple[dict[str, Any], bool]:
+    """Results, and whether it was done.
+
+    QGIS 3.22 never lets go of what an exception of an algorithm refers to, and layers that outlive QGIS crash.
+    """
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById(f"geopix2pix:{name}")
+    context = QgsProcessingContext()
+    context.setProject(QgsProject.instance())
+    try:
+        return algorithm.run(parameters, context, heard)
+    finally:
+        context.temporaryLayerStore().removeAllMapLayers()
 
 
 def added(layer: Any) -> Any:
@@ -344,7 +356,7 @@ def test_no_child_outlives_a_qgis_that_crashes(python: Path, sample: Path, tmp_p
 # The zip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with spaces and umlauts, whose fresh profile has the plugin, unpacked from its zip."""
     home = tmp_path_factory.mktemp("zu Hause bei Käthe")
@@ -395,6 +407,12 @@ def test_the_zip_works_without_a_screen(profile: Path, python: Path, sample: Pat
 COLORS = {"buildings": (0xC0, 0x50, 0x30, 255), "roads": (0xF0, 0xC0, 0x40, 255)}
 
 
+def colored(path: Path, name: str) -> QgsVectorLayer:
+    layer = QgsVectorLayer(f"{path}|layername={name}", name)
+    layer.renderer().symbol().setColor(QColor(*COLORS[name]))
+    return layer
+
+
 def test_the_lines_of_the_documentation_do_what_it_says(
     profile: Path, python: Path, sample: Path, tmp_path: Path
 ) -> None:
@@ -402,10 +420,8 @@ def test_the_lines_of_the_documentation_do_what_it_says(
     for name in ("scene.tif", "vectors.gpkg"):
         shutil.copy(sample / name, tmp_path)
     project = QgsProject()
-    for name, color in COLORS.items():
-        layer = QgsVectorLayer(f"{tmp_path}/vectors.gpkg|layername={name}", name)
-        layer.renderer().symbol().setColor(QColor(*color))
-        project.addMapLayer(layer)
+    for name in COLORS:
+        project.addMapLayer(colored(tmp_path / "vectors.gpkg", name))
     assert project.write(str(tmp_path / "town.qgz"))
     page = (ROOT / "docs" / "qgis.md").read_text(encoding="utf-8").replace("\\\n", " ")
     lines = re.findall(r"^\$ qgis_process (.+)$", page, re.MULTILINE)
@@ -425,9 +441,7 @@ def test_a_file_is_drawn_in_the_style_that_is_saved_with_it(provider: Any, sampl
     wanted["LAYERS"] = [f"{tmp_path}/vectors.gpkg|layername=buildings"]
     with pytest.raises(QgsProcessingException, match="no style is saved with it"):
         execute("drawmap", wanted)
-    layer = QgsVectorLayer(wanted["LAYERS"][0], "buildings")
-    layer.renderer().symbol().setColor(QColor(*COLORS["buildings"]))
-    layer.saveStyleToDatabase("mine", "", True, "")
+    colored(tmp_path / "vectors.gpkg", "buildings").saveStyleToDatabase("mine", "", True, "")
     execute("drawmap", wanted)
     drawn = gdal.Open(str(tmp_path / "drawn.tif")).ReadAsArray().reshape(4, -1).T
     assert COLORS["buildings"] in set(map(tuple, drawn.tolist()))
