@@ -68,7 +68,7 @@ WHEELS ?= dist/wheels
 wheels: $(VENV)/.installed $(QGIS_VENV)/.installed
 	rm -rf $(WHEELS)
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir $(WHEELS) .
-	$(QGIS_VENV)/bin/pip download --quiet --only-binary :all: --dest $(WHEELS) --requirement light.txt
+	$(QGIS_VENV)/bin/pip download --quiet --only-binary :all: --dest $(WHEELS) --requirement light.txt 'pyogrio>=0.7'
 	@echo "In the plugin's environment: wheel $$(ls $(WHEELS)/geopix2pix-*.whl), folder of wheels $(WHEELS)"
 
 screenshots: $(VENV)/.installed plugin wheels demo/sample/scene.tif

@@ -24,6 +24,8 @@ LIGHT = (
     "shapely>=2.0",
 )
 """What translating with exported models needs, as in light.txt of the repository."""
+POLYGONS = "pyogrio>=0.7"
+"""What reads the polygons to translate in and writes those of the classes; light.txt leaves it out."""
 MARK = "geopix2pix-environment"  # a file in the folder: only what the plugin made is removed by it
 OLDEST = (3, 10)
 WHEEL = re.compile(r"geopix2pix-(?P<version>[0-9][0-9A-Za-z.+!]*)-py3-none-any\.whl")
@@ -73,7 +75,7 @@ def create(request: Request, version: str, variables: Mapping[str, str], told: T
         if request.full:
             _step([*pip, wheel], variables, told, cancelled)
         else:
-            _step([*pip, *LIGHT], variables, told, cancelled)
+            _step([*pip, *LIGHT, POLYGONS], variables, told, cancelled)
             _step([*pip, "--no-deps", wheel], variables, told, cancelled)
     except (CommandError, CommandCancelled):
         if fresh:

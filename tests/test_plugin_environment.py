@@ -9,7 +9,7 @@ import pytest
 
 from qgis_plugin import environment
 from qgis_plugin.command import CommandCancelled, CommandError
-from qgis_plugin.environment import LIGHT, MARK, Request, create, found_python, interpreter_in, remove
+from qgis_plugin.environment import LIGHT, MARK, POLYGONS, Request, create, found_python, interpreter_in, remove
 
 ROOT = Path(__file__).parents[1]
 HASH = "a" * 64
@@ -18,6 +18,8 @@ HASH = "a" * 64
 def test_the_light_set_is_that_of_the_repository() -> None:
     lines = (ROOT / "light.txt").read_text(encoding="utf-8").splitlines()
     assert list(LIGHT) == [line for line in lines if not line.startswith("#")]
+    assert POLYGONS in (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    assert POLYGONS in (ROOT / "Makefile").read_text(encoding="utf-8")  # `make wheels`
 
 
 @pytest.mark.parametrize(
