@@ -31,7 +31,7 @@ def begun(path: Path, grid: PixelGrid) -> QgsRasterDataProvider:
 def write(provider: QgsRasterDataProvider, picture: QImage, piece: Piece, output: Path) -> int:
     """Write a piece; how many of its pixels are known."""
     pixels = picture.convertToFormat(QImage.Format.Format_RGBA8888)
-    data = pixels.constBits().asstring(pixels.sizeInBytes())
+    data: bytes = pixels.constBits().asstring(pixels.sizeInBytes())
     for band in range(4):
         block = QgsRasterBlock(Qgis.DataType.Byte, piece.width, piece.height)
         block.setData(QByteArray(data[band::4]))

@@ -7,7 +7,7 @@ from qgis.PyQt.QtCore import QCoreApplication
 
 def tr(text: str) -> str:
     """The text in the language of QGIS."""
-    return QCoreApplication.translate("geopix2pix", text)
+    return str(QCoreApplication.translate("geopix2pix", text))
 
 
 def duration(seconds: float) -> str:

@@ -63,7 +63,7 @@ def look_of(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], conte
     wishes = (algorithm.parameterAsBool(parameters, name, context) for name in (LABELS, ICONS, EFFECTS, ANTIALIASED))
     background = algorithm.parameterAsColor(parameters, BACKGROUND, context)
     named = background.name(background.NameFormat.HexArgb) if background.isValid() else ""
-    return Look(*wishes, background=named)
+    return Look(*wishes)._replace(background=named)
 
 
 def area_of(source: QgsProcessingFeatureSource, grid: PixelGrid, context: QgsProcessingContext) -> QgsGeometry:
