@@ -18,6 +18,7 @@ from qgis.core import (
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
     QgsProject,
     QgsRectangle,
@@ -31,8 +32,10 @@ from .command_algorithm import DEVICES, CommandAlgorithm, add_advanced, options
 
 INPUT, MODEL, EXTENT, REGION, PIXEL = "INPUT", "MODEL", "EXTENT", "REGION", "PIXEL"
 SCALING, DEVICE, WINDOW, OVERLAP, MIN_AREA = "SCALING", "DEVICE", "WINDOW", "OVERLAP", "MIN_AREA"
+BANDS, RESOLUTION, AVERAGE, CLEAN = "BANDS", "RESOLUTION", "AVERAGE", "CLEAN"
 RESULTS = OUTPUT, CLASSES, CONFIDENCE, VECTOR = "OUTPUT", "CLASSES", "CONFIDENCE", "VECTOR"
 SCALINGS = ("model", "scene", "layer")
+AVERAGES = ("", "flips", "shifts", "flips,shifts")
 
 
 class Translate(CommandAlgorithm):
@@ -142,6 +145,10 @@ class Translate(CommandAlgorithm):
                 region=polygons,
                 device=DEVICES[self.parameterAsEnum(parameters, DEVICE, context)],
                 window=self.parameterAsInt(parameters, WINDOW, context) or None,
+                bands=self.parameterAsString(parameters, BANDS, context),
+                resolution=self.parameterAsDouble(parameters, RESOLUTION, context) or None,
+                average=AVERAGES[self.parameterAsEnum(parameters, AVERAGE, context)],
+                clean=self.parameterAsInt(parameters, CLEAN, context) or None,
                 classes=results.get(CLASSES),
                 confidence=results.get(CONFIDENCE),
                 vector=results.get(VECTOR),
@@ -162,6 +169,7 @@ def _advanced() -> list[QgsProcessingParameterDefinition]:
     """What few need to choose."""
     number = QgsProcessingParameterNumber.Type
     scalings = [tr("as the model says"), tr("between the layer's 2nd and 98th percentile"), tr("as the layer's style")]
+    averages = [tr("nothing"), tr("mirror images: 4 times slower"), tr("shifts: 4 times slower"), tr("both: 16 times")]
     return [
         QgsProcessingParameterNumber(
             PIXEL,
@@ -171,6 +179,22 @@ def _advanced() -> list[QgsProcessingParameterDefinition]:
             minValue=0,
         ),
         QgsProcessingParameterEnum(SCALING, tr("Scaling of the values"), scalings, defaultValue=0),
+        QgsProcessingParameterString(BANDS, tr("Bands to read, such as 3,2,1 (default: the first)"), optional=True),
+        QgsProcessingParameterNumber(
+            RESOLUTION,
+            tr("Work on pixels of so many metres (default: as the model says)"),
+            number.Double,
+            optional=True,
+            minValue=0,
+        ),
+        QgsProcessingParameterEnum(AVERAGE, tr("Average over"), averages, defaultValue=0),
+        QgsProcessingParameterNumber(
+            CLEAN,
+            tr("Regions of fewer pixels join their largest neighbours (default: none)"),
+            number.Integer,
+            optional=True,
+            minValue=2,
+        ),
         QgsProcessingParameterEnum(DEVICE, tr("Device"), list(DEVICES), defaultValue=0),
         QgsProcessingParameterNumber(
             WINDOW, tr("Side of a window in pixels (default: the model's)"), number.Integer, optional=True, minValue=1

@@ -58,6 +58,9 @@ class Heard(QgsProcessingFeedback):
     def pushWarning(self, warning: str) -> None:
         self.lines.append(warning)
 
+    def pushCommandInfo(self, info: str) -> None:
+        self.lines.append(info)
+
 
 @pytest.fixture
 def provider(qgis_app: QgsApplication, python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
@@ -171,6 +174,23 @@ def test_only_an_extent_and_only_polygons(provider: Any, sample: Path, tmp_path:
     area.dataProvider().addFeature(feature)
     execute("translate", {"INPUT": scene, "REGION": area, "OUTPUT": str(tmp_path / "region.tif")})
     assert places(tmp_path / "extent.tif") == places(tmp_path / "region.tif") != places(sample / "scene.tif")
+
+
+def test_what_is_chosen_reaches_the_command_line(provider: Any, sample: Path, tmp_path: Path) -> None:
+    """As the line that is shown, and in the map."""
+    scene = added(QgsRasterLayer(str(sample / "scene.tif"), "scene"))
+    middle = scene.extent().scaled(0.25)
+    sides = f"{middle.xMinimum()},{middle.xMaximum()},{middle.yMinimum()},{middle.yMaximum()} [{scene.crs().authid()}]"
+    wanted = {"INPUT": scene, "EXTENT": sides, "WINDOW": 128, "OVERLAP": 64, "OUTPUT": str(tmp_path / "map.tif")}
+    heard = Heard()
+    execute("translate", wanted | {"BANDS": "3,2,1", "RESOLUTION": 0.6, "AVERAGE": 1, "CLEAN": 50}, heard)
+    execute("translate", wanted | {"OUTPUT": str(tmp_path / "plain.tif")}, heard)
+    chosen, plain = (line for line in heard.lines if line.startswith("geopix2pix translate"))
+    for option in ("--bands 3,2,1", "--resolution 0.6", "--average flips", "--clean 50"):
+        assert option in chosen and option.partition(" ")[0] not in plain
+    assert all(f" --{option}" in plain for option in ("window 128", "overlap 64"))
+    one, other = (gdal.Open(str(tmp_path / f"{name}.tif")).ReadAsArray() for name in ("map", "plain"))
+    assert one.shape == other.shape and (one != other).any()
 
 
 def test_a_layer_in_degrees(provider: Any, sample: Path, tmp_path: Path) -> None:
