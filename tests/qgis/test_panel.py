@@ -1,6 +1,7 @@
 """The panel: its button with the real command line, and what it adds to the project."""
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,18 +207,28 @@ def test_what_is_chosen_is_what_the_algorithm_gets(panel: Panel, sample: Path) -
     assert region.selectedFeaturesOnly and "EXTENT" not in panel.parameters()
 
 
+PAINTER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import TINY, describe
+from geopix2pix.architecture import GeneratorSpec
+from geopix2pix.model import write_model
+from geopix2pix.networks import generator, initialize, weights
+manifest = describe(GeneratorSpec(**TINY))
+network = generator(manifest.generator)
+initialize(network, seed=1)
+write_model(Path(sys.argv[2]), manifest, {name: tensor.numpy() for name, tensor in weights(network).items()})
+"""
+
+
 @pytest.fixture(scope="module")
-def painter(python: Path, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model without classes, as one is that was trained on the map as QGIS draws it."""
-    folder = tmp_path_factory.mktemp("painter")
-    sides = ["--source", str(sample / "scene.tif"), "--target", str(sample / "map.tif"), "--size", "128"]
-    recipe = ["--epochs", "1", "--images-per-epoch", "4", "--crop", "64", "--output", str(folder / "run")]
-    for line in (
-        ["tiles", "build", *sides, "--output", str(folder / "tiles")],
-        ["train", str(folder / "tiles"), *recipe],
-    ):
-        command.run(python, line, os.environ, told=lambda record: None, cancelled=lambda: False)
-    return folder / "run" / "model.safetensors"
+def painter(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model without classes, as one is that was trained on the map as QGIS draws it."""
+    path = tmp_path_factory.mktemp("painter") / "tiny.safetensors"
+    line = [str(python), "-c", PAINTER, str(Path(__file__).parents[1]), str(path)]
+    subprocess.run(line, env=command.cleaned(os.environ), check=True)
+    return path
 
 
 def settled(panel: Panel) -> None:
