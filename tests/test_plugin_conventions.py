@@ -1,11 +1,14 @@
 """What keeps the plugin loadable: in any QGIS from 3.22 to 4, with Qt 5 and 6, beside any other packages."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from cli.translate import translate
 
 ROOT = Path(__file__).parents[1] / "qgis_plugin"
 FILES = sorted(ROOT.rglob("*.py"))
@@ -13,6 +16,8 @@ ENUMS = {"Behavior", "MapSettingsFlag", "SourceType", "Type"}
 """Enums that are given a short name before their members are used."""
 REMOVED = {"exec_", "QRegExp", "QDesktopWidget", "QStringList", "QSignalMapper", "toPyDateTime", "fromSecsSinceEpoch"}
 """Names that PyQt 6 or QGIS 4 no longer has."""
+PROTOCOL = {"--progress", "--stop-on-eof", "--debug"}
+"""Options by which the plugin and the command line understand each other."""
 
 
 def faults(code: str) -> Iterator[str]:
@@ -69,3 +74,21 @@ def test_what_would_not_do_is_seen(code: str, fault: str) -> None:
 def test_what_does_is_left_alone() -> None:
     code = "from qgis.core import Qgis, QgsX\nimport json\nQgis.MessageLevel.Warning\nQgsX.Options()\nQgsX.instance()"
     assert list(faults(code)) == []
+
+
+def offered() -> Iterator[str]:
+    """The options that the algorithm `translate` gives: by `options(...)`, and those settled before."""
+    for node in ast.walk(ast.parse((ROOT / "algorithms" / "translate.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "options":
+            yield from ("--" + keyword.arg.replace("_", "-") for keyword in node.keywords if keyword.arg)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "self._settled":
+            assert isinstance(node.value, ast.Dict)
+            yield from ("--" + ast.literal_eval(key) for key in node.value.keys if key)
+
+
+def test_each_option_of_translate_is_offered_or_named_as_left_out() -> None:
+    page = (ROOT.parent / "docs" / "qgis.md").read_text(encoding="utf-8")
+    (paragraph,) = (part for part in page.split("\n\n") if part.startswith("Only the command line has"))
+    left_out = set(re.findall(r"`(--[a-z-]+)`", paragraph))
+    there = {name for parameter in translate.params for name in parameter.opts if name.startswith("--")}
+    assert there - PROTOCOL == left_out | set(offered()) and not left_out & set(offered())

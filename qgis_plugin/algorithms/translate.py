@@ -10,6 +10,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
@@ -32,7 +33,7 @@ from .command_algorithm import DEVICES, CommandAlgorithm, add_advanced, options
 
 INPUT, MODEL, EXTENT, REGION, PIXEL = "INPUT", "MODEL", "EXTENT", "REGION", "PIXEL"
 SCALING, DEVICE, WINDOW, OVERLAP, MIN_AREA = "SCALING", "DEVICE", "WINDOW", "OVERLAP", "MIN_AREA"
-BANDS, RESOLUTION, AVERAGE, CLEAN = "BANDS", "RESOLUTION", "AVERAGE", "CLEAN"
+BANDS, RESOLUTION, AVERAGE, CLEAN, DAMAGED = "BANDS", "RESOLUTION", "AVERAGE", "CLEAN", "DAMAGED"
 RESULTS = OUTPUT, CLASSES, CONFIDENCE, VECTOR = "OUTPUT", "CLASSES", "CONFIDENCE", "VECTOR"
 SCALINGS = ("model", "scene", "layer")
 AVERAGES = ("", "flips", "shifts", "flips,shifts")
@@ -148,6 +149,7 @@ class Translate(CommandAlgorithm):
                 bands=self.parameterAsString(parameters, BANDS, context),
                 resolution=self.parameterAsDouble(parameters, RESOLUTION, context) or None,
                 average=AVERAGES[self.parameterAsEnum(parameters, AVERAGE, context)],
+                damaged="mask" if self.parameterAsBool(parameters, DAMAGED, context) else None,
                 clean=self.parameterAsInt(parameters, CLEAN, context) or None,
                 classes=results.get(CLASSES),
                 confidence=results.get(CONFIDENCE),
@@ -195,6 +197,7 @@ def _advanced() -> list[QgsProcessingParameterDefinition]:
             optional=True,
             minValue=2,
         ),
+        QgsProcessingParameterBoolean(DAMAGED, tr("Leave out what of the file is damaged, rather than stop"), False),
         QgsProcessingParameterEnum(DEVICE, tr("Device"), list(DEVICES), defaultValue=0),
         QgsProcessingParameterNumber(
             WINDOW, tr("Side of a window in pixels (default: the model's)"), number.Integer, optional=True, minValue=1

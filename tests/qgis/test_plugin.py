@@ -183,10 +183,12 @@ def test_what_is_chosen_reaches_the_command_line(provider: Any, sample: Path, tm
     sides = f"{middle.xMinimum()},{middle.xMaximum()},{middle.yMinimum()},{middle.yMaximum()} [{scene.crs().authid()}]"
     wanted = {"INPUT": scene, "EXTENT": sides, "WINDOW": 128, "OVERLAP": 64, "OUTPUT": str(tmp_path / "map.tif")}
     heard = Heard()
-    execute("translate", wanted | {"BANDS": "3,2,1", "RESOLUTION": 0.6, "AVERAGE": 1, "CLEAN": 50}, heard)
+    execute(
+        "translate", wanted | {"BANDS": "3,2,1", "RESOLUTION": 0.6, "AVERAGE": 1, "CLEAN": 50, "DAMAGED": True}, heard
+    )
     execute("translate", wanted | {"OUTPUT": str(tmp_path / "plain.tif")}, heard)
     chosen, plain = (line for line in heard.lines if line.startswith("geopix2pix translate"))
-    for option in ("--bands 3,2,1", "--resolution 0.6", "--average flips", "--clean 50"):
+    for option in ("--bands 3,2,1", "--resolution 0.6", "--average flips", "--clean 50", "--damaged mask"):
         assert option in chosen and option.partition(" ")[0] not in plain
     assert all(f" --{option}" in plain for option in ("window 128", "overlap 64"))
     one, other = (gdal.Open(str(tmp_path / f"{name}.tif")).ReadAsArray() for name in ("map", "plain"))
