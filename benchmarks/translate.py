@@ -1,5 +1,7 @@
 """How near a translation comes to the network alone: `python -m benchmarks.translate [--side N] [--overlap N]`.
 
+`--window N` chooses the windows, `--picture FILE` the 8-bit RGB picture that the scene repeats, else a synthetic one.
+
 The floor is the time of forward passes over the pixels of a scene once, without any overlap, reading or writing, by the
 fastest engine, window and batch of those that are tried. The scene (4096 pixels square by default, 8 bits, three bands,
 deflated in tiles) is then translated, and the wall time is told as a multiple of the floor: what overlap adds, and all
@@ -155,12 +157,12 @@ def blending(job: Job, engine: Engine) -> float:
 
 
 def report(job: Job, engine: Engine, fastest: float) -> float:
-    """Print the table of one translation; the seconds of all."""
+    """Print the table of one translation; the seconds of all. The output of the job is its map afterwards."""
     pixels = job.grid.width * job.grid.height
     least = fastest * pixels
+    mute = stages(job, Recited(engine, job.grid.window))
     runs = [stages(job, engine) for _ in range(ROUNDS)]
     best = min(runs, key=lambda found: found["all"])
-    mute = stages(job, Recited(engine, job.grid.window))
     network, read, blend = passes(engine, job.grid), reading(job), blending(job, engine)
     overlap = sum(rows * cols for rows, cols in sizes(job.grid)) / pixels
     wall = best["all"]
@@ -205,7 +207,8 @@ def against(scene: Path, ours: float, job: Job, folder: Path) -> None:
     """Print the times and seams of other packages."""
     part, margin = without_first(scene, folder / "part.tif"), job.grid.window // 2
     own = folder / "own-part.tif"
-    run(planned(part, own, model=job.model, threads=THREADS, overlap=job.grid.overlap, overwrite=True))
+    told = {"threads": THREADS, "window": job.grid.window, "overlap": job.grid.overlap}
+    run(planned(part, own, model=job.model, **told, overwrite=True))
     print(f"geopix2pix          {ours:6.2f} s    {100 * changed(job.output, own, margin):5.2f} % of the pixels change")
     for name, (package, _) in OTHERS.items():
         outputs = [folder / f"{package}-{number}.tif" for number in range(2)]
@@ -229,11 +232,16 @@ def main(arguments: list[str]) -> None:
     """Measure what was asked for."""
     classic = "--classic" in arguments
     number = {name: int(value) for name, value in pairwise(arguments) if value.isdigit()}
-    side, overlap = number.get("--side", 1024 if classic else 4096), number.get("--overlap")
+    side, overlap, window = (
+        number.get("--side", 1024 if classic else 4096),
+        number.get("--overlap"),
+        number.get("--window"),
+    )
+    given = next((value for name, value in pairwise(arguments) if name == "--picture"), None)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with rasterio.open(picture(folder)) as dataset:
-            data = dataset.read()
+        with rasterio.open(given or picture(folder)) as dataset:
+            data = dataset.read((1, 2, 3))
         scene = tiled(folder / "scene.tif", data, side, side)
         if classic:
             trained, exported = classic_model(folder)
@@ -249,7 +257,8 @@ def main(arguments: list[str]) -> None:
         for (name, window, batch), value in sorted(times.items(), key=lambda item: item[1]):
             print(f"{name:12} window {window:5}, batch {batch}: {1e6 * value:6.3f} s for a million pixels")
         chosen = "onnxruntime"  # what a CPU gets without being asked
-        job = planned(scene, folder / "map.tif", model=models[chosen], threads=THREADS, overlap=overlap, overwrite=True)
+        told = {"threads": THREADS, "window": window, "overlap": overlap}
+        job = planned(scene, folder / "map.tif", model=models[chosen], **told, overwrite=True)
         wall = report(job, engines[chosen], min(times.values()))
         if "--against" in arguments:
             against(scene, wall, job, folder)
