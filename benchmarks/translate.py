@@ -254,8 +254,8 @@ def main(arguments: list[str]) -> None:
             name: load_engine(ModelFile.load(path), device="cpu", threads=THREADS) for name, path in models.items()
         }
         times = floor(engines, tried)
-        for (name, window, batch), value in sorted(times.items(), key=lambda item: item[1]):
-            print(f"{name:12} window {window:5}, batch {batch}: {1e6 * value:6.3f} s for a million pixels")
+        for (name, wide, batch), value in sorted(times.items(), key=lambda item: item[1]):
+            print(f"{name:12} window {wide:5}, batch {batch}: {1e6 * value:6.3f} s for a million pixels")
         chosen = "onnxruntime"  # what a CPU gets without being asked
         told = {"threads": THREADS, "window": window, "overlap": overlap}
         job = planned(scene, folder / "map.tif", model=models[chosen], **told, overwrite=True)
