@@ -1,4 +1,4 @@
-"""Peak memory of translations of scenes of several sizes: `python -m benchmarks.memory [SIDE ...] [--default]`.
+"""Peak memory of translations of several sizes: `python -m benchmarks.memory [SIDE | WIDTHxHEIGHT ...] [--default]`.
 
 Each scene is translated by a process of its own, with a tiny network, or with `--default` by the model in the package,
 once with each engine. Printed is the most main memory that the process held (VmHWM of Linux), in all and stage by
@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-SIDES = (4_000, 16_000, 64_000)
-DEFAULT_SIDES = (4_000,)
+SIZES = ("4000", "16000", "64000")
+DEFAULT_SIZES = ("4000",)
 
 
 def peak() -> int:
@@ -67,7 +67,8 @@ def measured(scene: Path, output: Path, model: Path | None, engine: str) -> int:
 def main(arguments: list[str]) -> None:
     """Measure the sizes that are asked for."""
     default = "--default" in arguments
-    sides = [int(side) for side in arguments if side.isdigit()] or (DEFAULT_SIDES if default else SIDES)
+    asked = [argument for argument in arguments if argument[0].isdigit()] or (DEFAULT_SIZES if default else SIZES)
+    sizes = [[int(side) for side in size.split("x")] for size in asked]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare = "import sys, pathlib; from benchmarks.scenes import *; f = pathlib.Path(sys.argv[1]); picture(f)"
@@ -79,8 +80,8 @@ def main(arguments: list[str]) -> None:
 
         for engine in ("torch", "onnxruntime") if default else ("onnxruntime",):
             peaks = [
-                measured(repeated(folder, folder / "picture.tif", side), folder / "map.tif", model, engine)
-                for side in sides
+                measured(repeated(folder, folder / "picture.tif", size[0], size[-1]), folder / "map.tif", model, engine)
+                for size in sizes
             ]
             print(f"{engine}: from the least to the most {100 * (max(peaks) / min(peaks) - 1):.1f} %")
 

@@ -44,11 +44,14 @@ def tiled(path: Path, data: np.ndarray, width: int, height: int) -> Path:
     return path
 
 
-def repeated(folder: Path, source: Path, side: int) -> Path:
+def repeated(folder: Path, source: Path, width: int, height: int) -> Path:
     """A mosaic that shows `source` side by side: rows are mosaics themselves, so that none has very many sources."""
-    count = side // PICTURE
-    row = _mosaic(folder / f"row-{side}.vrt", source, (side, PICTURE), [(n * PICTURE, 0) for n in range(count)])
-    return _mosaic(folder / f"scene-{side}.vrt", row, (side, side), [(0, n * PICTURE) for n in range(count)])
+    across, down = (
+        [(n * PICTURE, 0) for n in range(width // PICTURE)],
+        [(0, n * PICTURE) for n in range(height // PICTURE)],
+    )
+    row = _mosaic(folder / f"row-{width}.vrt", source, (width, PICTURE), across)
+    return _mosaic(folder / f"{width}x{height}.vrt", row, (width, height), down)
 
 
 def _mosaic(path: Path, source: Path, size: tuple[int, int], places: list[tuple[int, int]]) -> Path:

@@ -18,7 +18,7 @@ def test_peak_memory_does_not_grow_with_the_scene(tmp_path: Path) -> None:
     model, tile = tiny_model(tmp_path / "tiny.onnx"), picture(tmp_path)
     peaks = []
     for side in (3000, 9000):  # both have windows of full size, and fill GDAL's block cache
-        given = [str(repeated(tmp_path, tile, side)), str(tmp_path / "map.tif"), str(model), "onnxruntime"]
+        given = [str(repeated(tmp_path, tile, side, side)), str(tmp_path / "map.tif"), str(model), "onnxruntime"]
         # In a process of its own: its peak is told by VmHWM, which begins anew with each program.
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", "--watch", *given]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
