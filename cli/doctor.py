@@ -19,7 +19,7 @@ from . import options
 from .report import Report
 from .session import MENDABLE
 
-ESSENTIAL = ("rasterio", "numpy", "safetensors", "filelock", "click", "rich")
+ESSENTIAL = ("rasterio", "numpy", "shapely", "safetensors", "filelock", "click", "rich")
 OPTIONAL = {
     "torch": "train, export, and translate with trained models (.safetensors)",
     "segmentation_models_pytorch": "do so with networks on an encoder, such as the default model",
@@ -27,8 +27,7 @@ OPTIONAL = {
     "onnxruntime": "translate with exported models (.onnx), and export",
     "onnx": "export",
     "onnxscript": "export",
-    "shapely": "invent sample regions",
-    "pyogrio": "invent sample regions",
+    "pyogrio": "read regions, write polygons, and build tiles from vectors",
     "mercantile": "read tiles of maps",
 }
 """What each package is for; without some of them an installation is lighter, not broken."""
