@@ -1,60 +1,63 @@
 """Overlapping patches in, finished rectangles of their blend out."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from geopix2pix.grid import Window, WindowGrid
 
-Carry = Sequence[npt.NDArray[Any]]
+
+class Carry(Protocol):
+    """What windows leave for those below them: for each the feathered band under it, shape (bands, feather, cols)."""
+
+    def take(self, column: int, row: int) -> npt.NDArray[Any] | None:
+        """What the window above this one has left; None if nothing. Windows of a row come from left to right."""
+
+    def leave(self, column: int, row: int, band: npt.NDArray[Any]) -> None:
+        """Keep what this window leaves; that of the window above it is not needed any more."""
+
+
+class HeldCarry:
+    """A carry in memory, as wide as the scene."""
+
+    def __init__(self) -> None:
+        self._bands: dict[int, npt.NDArray[Any]] = {}
+
+    def take(self, column: int, row: int) -> npt.NDArray[Any] | None:
+        return self._bands.get(column)
+
+    def leave(self, column: int, row: int, band: npt.NDArray[Any]) -> None:
+        self._bands[column] = band
 
 
 class Blender:
     """The weighted sum of the patches of a grid, handed out piece by piece as soon as it is final.
 
-    All that it holds is the feathered band under the finished windows, across the scene, and the one beside the last
-    window.
+    All that it holds itself is the feathered band beside the last window; those under the finished windows are in the
+    carry, by default in memory.
     """
 
-    _carry: list[npt.NDArray[Any]]
-    """For each column of windows the band under the last finished one; none of these arrays is ever changed."""
-
-    def __init__(self, grid: WindowGrid, bands: int, dtype: npt.DTypeLike = np.float32) -> None:
+    def __init__(
+        self, grid: WindowGrid, bands: int, dtype: npt.DTypeLike = np.float32, carry: Carry | None = None
+    ) -> None:
         self.grid = grid
+        self._carry = HeldCarry() if carry is None else carry
         self._next = 0  # place of the next window in row-major order
         support = slice(grid.crop, grid.window - grid.crop)
         self._support = (slice(None), support, support)
         self._weights = np.outer(grid.weights[support], grid.weights[support])
         self._beside = np.zeros((bands, len(self._weights), grid.feather), dtype)
-        self._shapes = [(bands, grid.feather, grid.finished(column, 0).width) for column in range(grid.columns)]
-        self._carry = [np.zeros(shape, dtype) for shape in self._shapes]
 
-    @property
-    def carry(self) -> Carry:
-        """What the finished window rows leave for the next one: a band (bands, feather, cols) for each window column.
+    def resume(self, row: int) -> None:
+        """Go on with window row `row`, with what the carry holds of the row before.
 
         Raises:
-            ValueError: a window row is begun and not finished.
-        """
-        row, column = divmod(self._next, self.grid.columns)
-        if column:
-            raise ValueError(f"window row {row} is not finished: {column} of {self.grid.columns} windows were added")
-        return tuple(self._carry)
-
-    def resume(self, row: int, carry: Carry | None) -> None:
-        """Go on with window row `row`, given the `carry` that the row before left; None if it left nothing.
-
-        Raises:
-            ValueError: the grid has no such row, or the carry is that of another grid.
+            ValueError: the grid has no such row.
         """
         if not 0 <= row <= self.grid.rows:
             raise ValueError(f"cannot resume at window row {row} of {self.grid.rows}")
-        if carry is not None and (shapes := [band.shape for band in carry]) != self._shapes:
-            raise ValueError(f"cannot resume with a carry of shapes {shapes}, expected {self._shapes}")
         self._next = row * self.grid.columns
-        self._carry = [np.zeros(s, self._beside.dtype) for s in self._shapes] if carry is None else list(carry)
 
     def add(self, column: int, row: int, patch: npt.NDArray[Any] | None) -> tuple[Window, npt.NDArray[Any]]:
         """What becomes final with this window: its place, `grid.finished`, and values of shape (bands, rows, cols).
@@ -63,7 +66,7 @@ class Blender:
         None stands for a window without a valid pixel, which adds nothing.
 
         Raises:
-            ValueError: the windows do not come in row-major order, or the patch has another shape.
+            ValueError: the windows do not come in row-major order, or the patch or what was carried has another shape.
         """
         self._expect(column, row, patch)
         block = np.zeros((len(self._beside), *self._weights.shape), self._beside.dtype)
@@ -77,8 +80,12 @@ class Blender:
         finished = self.grid.finished(column, row)
         corner = self.grid.window_at(column, row).padded(-self.grid.crop)
         rows, cols = finished.shifted(-corner.col, -corner.row).slices
-        block[:, :feather, cols] += self._carry[column]
-        self._carry[column] = block[:, step:, cols].copy()  # no later window of this row reaches these columns
+        below = block[:, step:, cols].copy()  # no later window of this row reaches these columns
+        if (above := self._carry.take(column, row)) is not None:
+            if above.shape != below.shape:
+                raise ValueError(f"a band of shape {above.shape} was carried here, expected {below.shape}")
+            block[:, :feather, cols] += above
+        self._carry.leave(column, row, below)
         self._next += 1
         return finished, block[:, rows, cols]
 

@@ -201,14 +201,13 @@ class Job:
 
     @property
     def held_bytes(self) -> int:
-        """What reading, blending and writing hold at a time, whatever the height of the scene.
+        """What reading, blending and writing hold at a time, whatever the size of the scene.
 
         The engine comes on top: its library, the network, and what that computes for one batch.
         """
-        grid, channels = self.grid, self.manifest.generator.out_channels
-        band = 2 * 4 * channels * grid.feather * grid.width  # float32, with the copy that is being stored
-        reads = 3 * (self.batch or 1) * grid.window**2 * 4 * (len(self.manifest.source.names) + channels)
-        return int(band + reads + int(str(SETTINGS["GDAL_CACHEMAX"])))
+        values = len(self.manifest.source.names) + self.manifest.generator.out_channels
+        reads = 3 * (self.batch or 1) * self.grid.window**2 * 4 * values
+        return reads + int(str(SETTINGS["GDAL_CACHEMAX"]))
 
     def to_json(self) -> dict[str, Any]:
         """What is going to be done, as JSON values: for dry runs and summaries."""

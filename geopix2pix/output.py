@@ -146,14 +146,24 @@ def write_bytes(target: Path, data: bytes) -> None:
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """A GDAL `environment`, and a context for plain files, in which `target` is written.
+    """A GDAL `environment` in which `target` is written.
 
     Raises:
         OutputError: whatever fails inside; the message names `target` and the reason.
     """
+    with saving(target), environment(GDAL_TIFF_INTERNAL_MASK="YES"):
+        yield
+
+
+@contextmanager
+def saving(target: Path) -> Iterator[None]:
+    """A context in which `target` is written, or a file for it, without GDAL: no other thread has to wait.
+
+    Raises:
+        OutputError: as in `writing`.
+    """
     try:
-        with environment(GDAL_TIFF_INTERNAL_MASK="YES"):
-            yield
+        yield
     except (GeoPix2PixError, GeoPix2PixWarning, *PROGRAMMING_MISTAKES):
         raise
     except Exception as error:  # as in gdal.guarded

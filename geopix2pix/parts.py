@@ -1,19 +1,15 @@
 """The folders in which results are written row by row: their names, what they hold, and who holds them."""
 
 import re
-from collections.abc import Iterable
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, BinaryIO, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from geopix2pix.errors import OutputError
-from geopix2pix.files import put_in_place, sync
+from geopix2pix.files import put_in_place
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line, differences, read_journal
 from geopix2pix.rowband import RowBand
@@ -147,29 +143,3 @@ def remove(folder: Path) -> None:
     with suppress(OSError):
         (folder / LOCK).unlink(missing_ok=True)
         folder.rmdir()
-
-
-def stored(file: Path, arrays: Iterable[npt.NDArray[Any]]) -> str:
-    """Write arrays to a file; once that has reached the disk, the SHA-256 of what the file is to hold."""
-    with file.open("wb") as out:
-        summed = _Summed(out)
-        for array in arrays:
-            np.save(summed, array, allow_pickle=False)
-    sync(file)
-    return summed.digest.hexdigest()
-
-
-class _Summed:
-    """A file, and a checksum of what goes to it. Given the file itself, numpy would not notice a disk that is full."""
-
-    def __init__(self, out: BinaryIO) -> None:
-        self._out, self.digest = out, sha256()
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        return self._out.write(data)
-
-
-def checksum(file: Path) -> str:
-    """SHA-256 of a file."""
-    return sha256(file.read_bytes()).hexdigest()

@@ -16,7 +16,7 @@ from shapely import Geometry
 from geopix2pix.aligned import AlignedView
 from geopix2pix.area import WorkArea
 from geopix2pix.batches import Batches
-from geopix2pix.blend import Blender, Carry
+from geopix2pix.blend import Blender
 from geopix2pix.cleaning import cleaned
 from geopix2pix.damage import Damage, Damaged, told
 from geopix2pix.delivery import delivered, derived
@@ -240,23 +240,21 @@ def write_rows(
     """
     damage = Damage() if damage is None else damage
     damage.blocks |= writer.damaged
-    blender = Blender(grid, engine.manifest.generator.out_channels)
+    blender = Blender(grid, engine.manifest.generator.out_channels, carry=writer.carry)
     rows = range(grid.rows) if rows is None else rows
     first = begin = rows.start + writer.finished_rows
-    if (carry := writer.carry) is not None:
-        blender.resume(first, carry)
-    elif first > 0:  # what a row carries depends on its own windows alone, so the row above is computed for it
-        begin = first - 1
-        blender.resume(begin, None)
+    if first > 0 and not writer.carry.holds(first):
+        begin -= 1  # what a row leaves depends on its own windows alone, so the row above is computed for it
+    blender.resume(begin)
 
     def told(done: int) -> None:
         progress(Event("translate", done, grid.columns * len(rows), "windows"))
 
-    def write(piece: Piece, carry: Carry | None) -> int:
+    def write(piece: Piece) -> int:
         data, *beside = paint(piece.values)
         writer.write(piece.window, data, piece.valid, *beside)
-        if carry is not None:
-            writer.finish_row(carry, batches.remarks, tuple(damage.blocks))
+        if piece.column == grid.columns - 1:
+            writer.finish_row(batches.remarks, tuple(damage.blocks))
         return (piece.row - rows.start) * grid.columns + piece.column + 1
 
     told((first - rows.start) * grid.columns)
@@ -265,12 +263,10 @@ def write_rows(
     batches = Batches(engine, batch)
     with closing(pieces(source, batches.predict, scaling, blender, batch, begin)) as found, Behind[int](2) as behind:
         for piece in found:
-            last = piece.column == grid.columns - 1
             if piece.row >= first:
-                work = partial(write, piece, blender.carry if last else None)
-                for done in behind.call(work):
+                for done in behind.call(partial(write, piece)):
                     told(done)
-            if last and piece.row == rows.stop - 1:
+            if (piece.column, piece.row) == (grid.columns - 1, rows.stop - 1):
                 break
         for done in behind.rest():
             told(done)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from geopix2pix.assembly import assemble
+from geopix2pix.carry import StoredCarry
 from geopix2pix.damage import told
 from geopix2pix.errors import Cancelled, DownloadError, GeoPix2PixWarning, OutputError
 from geopix2pix.grid import Window
@@ -21,7 +22,6 @@ from geopix2pix.journal import Line, append_line, differences, read_journal, sta
 from geopix2pix.output import SIDECARS, OutputSpec, Product, check_space, check_target, writing
 from geopix2pix.parts import (
     Row,
-    checksum,
     empty,
     is_whole,
     locked,
@@ -30,14 +30,13 @@ from geopix2pix.parts import (
     rows_in,
     settle,
     shard_folder,
-    stored,
     suffix,
     unlink,
 )
 from geopix2pix.progress import Progress, repeated, silent
 from geopix2pix.rowband import RowBand, RowBandWriter
 
-FORMAT = 2
+FORMAT = 3
 NEEDED_SHARE = 0.25
 """Room that is asked for, as a share of the raw pixels: less than pictures take, parts and result together, and more
 than maps, which shrink to a tenth. A disk that fills up later is noticed then."""
@@ -87,6 +86,8 @@ class RasterWriter:
         self._folder = shard_folder(self.path, rows)
         self._journal = self._folder / "journal.jsonl"
         self._lock = FileLock(self._folder / "lock")
+        self.carry = StoredCarry(self._folder)
+        """For the blender, what the windows of a row leave for those of the next one."""
         self._rows: list[Row] = []
         self._open_bands: list[RowBandWriter] = []
         for target in self._targets:
@@ -107,17 +108,6 @@ class RasterWriter:
     def finished_rows(self) -> int:
         """Rows of windows that are finished; those of an earlier run were read back and compared."""
         return len(self._rows)
-
-    @property
-    def carry(self) -> list[npt.NDArray[Any]] | None:
-        """What the blender carries from the last finished row to the next one; None before the first, or if lost."""
-        if not self._rows or not self._carry_file(len(self._rows) - 1).exists():
-            return None
-        carry = []
-        with self._carry_file(len(self._rows) - 1).open("rb") as file:
-            while file.peek(1):
-                carry.append(np.load(file, allow_pickle=False))
-        return carry
 
     @property
     def remarks(self) -> dict[str, str]:
@@ -157,13 +147,8 @@ class RasterWriter:
             for band, values in zip(self._open_bands, (data, *beside), strict=True):
                 band.write(window, values, valid)
 
-    def finish_row(
-        self,
-        carry: Iterable[npt.NDArray[Any]],
-        remarks: Mapping[str, str] = NOTHING,
-        damaged: Iterable[Window] = (),
-    ) -> None:
-        """Commit a row of windows and what the blender carries to the next; both have reached the disk on return.
+    def finish_row(self, remarks: Mapping[str, str] = NOTHING, damaged: Iterable[Window] = ()) -> None:
+        """Commit a row of windows and what it has left in the carry; both have reached the disk on return.
 
         The tags of the results will tell the `remarks`, by topic, and which blocks of the source are `damaged`.
 
@@ -177,7 +162,7 @@ class RasterWriter:
             if not bands:
                 bands = (RowBand(top=self._bottom, height=0, widths=(), invalid=0, checksum=""),) * len(self._products)
             self._open_bands = []
-            line: Line = {"band": bands[0].to_json(), "carry": stored(self._carry_file(row), carry)}
+            line: Line = {"band": bands[0].to_json(), "carry": self.carry.kept(self._next_row + 1)}
             if bands[1:]:
                 line["beside"] = [band.to_json() for band in bands[1:]]
             if remarks:
@@ -185,7 +170,7 @@ class RasterWriter:
             if fresh := sorted(set(damaged) - self.damaged):
                 line["damaged"] = [list(block) for block in fresh]
             append_line(self._journal, line)
-            self._carry_file(row - 1).unlink(missing_ok=True)
+            self.carry.forget(self._next_row)
         self._rows.append(Row.of(line, self._folder, row))
 
     @contextmanager
@@ -265,6 +250,11 @@ class RasterWriter:
         self._lock.release()
 
     @property
+    def _next_row(self) -> int:
+        """The row of windows, of all, that is not finished yet."""
+        return (self._shard.start if self._shard else 0) + len(self._rows)
+
+    @property
     def _targets(self) -> list[Path]:
         return [product.path for product in self._products if product.path is not None]
 
@@ -274,9 +264,6 @@ class RasterWriter:
 
     def _parts(self, row: int) -> tuple[Path, ...]:
         return parts_of(self._folder, row, len(self._products))
-
-    def _carry_file(self, row: int) -> Path:
-        return self._folder / f"carry-{row:05}.npy"
 
     def _acquire(self) -> None:
         self._folder.mkdir(exist_ok=True)
@@ -302,7 +289,9 @@ class RasterWriter:
 
     def _tidy(self) -> None:
         """Remove all but the finished rows and what the next one needs."""
-        kept = {part for row in self._rows for part in row.parts} | {self._carry_file(len(self._rows) - 1)}
+        kept = {part for row in self._rows for part in row.parts}
+        if self.carry.holds(self._next_row):
+            kept.add(self.carry.file(self._next_row))
         for file in self._folder.iterdir():
             if file not in kept and file != self._journal and file.name != "lock":
                 unlink(file)
@@ -311,9 +300,8 @@ class RasterWriter:
         """Take over the finished rows of an earlier run, up to the first one that the disk does not really hold."""
         rows = [Row.of(line, self._folder, row) for row, line in enumerate(lines)]
         self._rows = list(takewhile(is_whole, rows))
-        carry = self._carry_file(len(rows) - 1)
-        if rows and (not carry.exists() or checksum(carry) != lines[-1]["carry"]):
-            carry.unlink(missing_ok=True)  # what it held is computed again
+        if self._rows:  # what was lost is computed again
+            self.carry.recover(self._next_row, lines[len(self._rows) - 1]["carry"])
         if len(self._rows) < len(rows):
             found = f"parts of an earlier run are damaged or missing, from row {len(self._rows)} of windows on"
             warn(f"{self._folder}: {found}; these are computed again", GeoPix2PixWarning, stacklevel=4)

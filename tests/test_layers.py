@@ -35,7 +35,7 @@ LAYERS = {
     "ogr": Layer("ogr", "", "pyogrio"),
     "pixels": Layer("grid normalize blend fill registration calibration", "values", "numpy"),
     "rasters": Layer(
-        "redirects remote gdal damage bands raster output journal rowband gdalcopy assembly parts writer preview "
+        "redirects remote gdal damage bands raster output journal rowband gdalcopy assembly parts carry writer preview "
         "ground geogrid kernel averages warp view openfiles sourcefile aligned vrt",
         "values pixels",
         "numpy rasterio affine filelock urllib3",

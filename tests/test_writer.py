@@ -10,7 +10,6 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,6 @@ from geopix2pix.gdal import unreferenced_allowed
 from geopix2pix.grid import Window
 from geopix2pix.journal import append_line, differences, read_journal, start_journal
 from geopix2pix.output import OutputSpec, check_target, write_bytes, writing
-from geopix2pix.parts import stored
 from geopix2pix.raster import Georeference, RasterReader
 from geopix2pix.writer import RasterWriter
 from tests.rasters import MASKS, ROTATED, coordinates, l_shape, speckle, write_raster
@@ -44,14 +42,16 @@ def spec_of(data: np.ndarray, **fields) -> OutputSpec:
 
 
 def write_rows(writer: RasterWriter, data: np.ndarray, valid: np.ndarray, step: int = STEP, rows: int = 10**6) -> None:
-    """Write at most `rows` more rows of windows, each carrying the number of the row it leads to."""
+    """Write at most `rows` more rows of windows, each leaving the number of the row it leads to."""
     scene = Window(0, 0, data.shape[2], data.shape[1])
     for row in range(writer.finished_rows, min(-(-scene.height // step), writer.finished_rows + rows)):
         for col in range(0, scene.width, step):
             window = Window(col, row * step, step, step).intersection(scene)
             part_rows, part_cols = window.slices
             writer.write(window, data[:, part_rows, part_cols], valid[part_rows, part_cols])
-        writer.finish_row([np.full((2, 3), row + 1, np.float32), np.zeros((2, 0), np.float32)])
+        writer.carry.leave(0, row, np.full((2, 3), row + 1, np.float32))
+        writer.carry.leave(1, row, np.zeros((2, 0), np.float32))
+        writer.finish_row()
 
 
 def write(path: Path, data: np.ndarray, valid: np.ndarray | None = None, step: int = STEP, **fields) -> Path:
@@ -186,7 +186,8 @@ def test_a_cancelled_run_goes_on_to_the_same_bytes(tmp_path, stop_after):
     with RasterWriter(path, spec, parameters={"seed": 1}) as writer:
         assert writer.finished_rows == stop_after
         if stop_after:
-            assert [band.tolist() for band in writer.carry] == [[[stop_after] * 3] * 2, [[], []]]
+            carried = [writer.carry.take(column, stop_after).tolist() for column in range(2)]
+            assert carried == [[[stop_after] * 3] * 2, [[], []]]
         write_rows(writer, pixels, valid)
         writer.assemble()
     assert path.read_bytes() == expected
@@ -208,19 +209,19 @@ def damaged(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "left"),
+    ("damage", "left", "carried"),
     [
-        (lambda folder: None, 3),
-        (lambda folder: (folder / "journal.jsonl").open("a").write('{"band": {"top"'), 3),
-        (lambda folder: damaged(folder / "row-00001.tif"), 1),
-        (lambda folder: (folder / "row-00002.tif").unlink(), 2),
-        (lambda folder: damaged(folder / "carry-00002.npy"), 3),
-        (lambda folder: (folder / "carry-00002.npy").unlink(), 3),
-        (lambda folder: (folder / "journal.jsonl").write_text(""), 0),
-        (lambda folder: (folder / "finished.tif.ovr.tmp").write_text("left by a kill while assembling"), 3),
+        (lambda folder: None, 3, True),
+        (lambda folder: (folder / "journal.jsonl").open("a").write('{"band": {"top"'), 3, True),
+        (lambda folder: damaged(folder / "row-00001.tif"), 1, False),
+        (lambda folder: (folder / "row-00002.tif").unlink(), 2, False),
+        (lambda folder: damaged(folder / "carry-00003.npy"), 3, False),
+        (lambda folder: (folder / "carry-00003.npy").unlink(), 3, False),
+        (lambda folder: (folder / "journal.jsonl").write_text(""), 0, False),
+        (lambda folder: (folder / "finished.tif.ovr.tmp").write_text("left by a kill while assembling"), 3, True),
     ],
 )
-def test_only_what_the_disk_really_holds_is_trusted(tmp_path, damage, left):
+def test_only_what_the_disk_really_holds_is_trusted(tmp_path, damage, left, carried):
     pixels = coordinates(1, 230, 100, "uint8")
     expected = write(tmp_path / "whole.tif", pixels).read_bytes()
     damage(interrupted(tmp_path / "a.tif", pixels, {}))
@@ -233,9 +234,20 @@ def test_only_what_the_disk_really_holds_is_trusted(tmp_path, damage, left):
     assert ["damaged or missing" in str(warning.message) for warning in told] == [True] * (left < recorded - 1)
     with writer:
         assert writer.finished_rows == left
+        assert writer.carry.holds(left) == carried
         write_rows(writer, pixels, np.ones(pixels.shape[1:], bool))
         writer.assemble()
     assert (tmp_path / "a.tif").read_bytes() == expected
+
+
+def test_half_of_what_was_carried_into_a_share_is_not_trusted(tmp_path):
+    """Of the row above its first one no journal tells."""
+    pixels, share = coordinates(1, 230, 100, "uint8"), range(2, 4)
+    for _ in range(2):
+        with RasterWriter(tmp_path / "a.tif", spec_of(pixels), parameters={}, rows=share) as writer:
+            assert not writer.carry.holds(2)
+            assert not writer.carry.file(2).exists()
+            writer.carry.leave(0, 1, np.zeros((2, 3), np.float32))
 
 
 def test_parts_of_other_settings_are_not_used_and_the_user_is_told(tmp_path):
@@ -246,7 +258,7 @@ def test_parts_of_other_settings_are_not_used_and_the_user_is_told(tmp_path):
         RasterWriter(tmp_path / "a.tif", spec_of(pixels), parameters={"model": "two"}) as writer,
     ):
         assert writer.finished_rows == 0
-        assert writer.carry is None
+        assert not writer.carry.holds(0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         RasterWriter(tmp_path / "a.tif", spec_of(pixels), parameters={"model": "two"}).__exit__(None, None, None)
@@ -292,9 +304,9 @@ def test_rows_that_finish_nothing_count(tmp_path):
     pixels = coordinates(1, 60, 40, "uint8")
     with RasterWriter(tmp_path / "a.tif", spec_of(pixels), parameters={}) as writer:
         writer.write(Window(0, 0, 40, 0), pixels[:, :0], np.ones((0, 40), bool))
-        writer.finish_row([np.zeros(1)])
+        writer.finish_row()
         writer.write(Window(0, 0, 40, 60), pixels, np.ones((60, 40), bool))
-        writer.finish_row([np.zeros(1)])
+        writer.finish_row()
         assert writer.finished_rows == 2
         writer.assemble()
     with opened(tmp_path / "a.tif") as dataset:
@@ -318,7 +330,7 @@ def test_a_scene_may_be_read_in_one_thread_while_another_writes(tmp_path, monkey
                 patch, ahead = ahead.result(), pool.submit(reader.read, following)
                 writer.write(window, *patch)
                 if window.right == 208:
-                    writer.finish_row([np.zeros(1)])
+                    writer.finish_row()
             writer.assemble()
         with opened(tmp_path / "out.tif") as dataset:
             assert np.array_equal(dataset.read(), pixels * valid)
@@ -410,10 +422,10 @@ def test_rectangles_out_of_order_are_a_programming_mistake(tmp_path, wrong):
             case "dtype":
                 writer.write(Window(10, 0, 20, 20), pixels[:, :20, :20].astype(float), valid[:20, :20])
             case "short row":
-                writer.finish_row([np.zeros(1)])
+                writer.finish_row()
             case "short scene":
                 writer.write(Window(10, 0, 20, 20), pixels[:, :20, :20], valid[:20, :20])
-                writer.finish_row([np.zeros(1)])
+                writer.finish_row()
                 writer.assemble()
 
 
@@ -606,7 +618,7 @@ with RasterReader(f"{folder}/in.tif") as reader:
             for left in range(0, 2000, 500):
                 window = Window(left, top, 500, 500)
                 writer.write(window, *reader.read(window))
-            writer.finish_row([np.zeros(1)])
+            writer.finish_row()
         writer.assemble()
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
@@ -623,15 +635,6 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
         done = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=600)
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] < peaks[0] + 40, f"peaks {peaks} MiB"
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_what_a_row_carries_is_stored_whole_or_not_at_all(tmp_path):
-    arrays = [np.arange(700.0), np.zeros((2, 0), np.float32)]
-    found = stored(tmp_path / "carry.npy", arrays)
-    assert found == sha256((tmp_path / "carry.npy").read_bytes()).hexdigest()
-    with pytest.raises(OSError, match="No space left"):
-        stored(Path("/dev/full"), arrays)
 
 
 @pytest.mark.slow
