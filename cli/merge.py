@@ -8,6 +8,7 @@ import click
 from . import options
 from .report import Report
 from .translate import translation_options
+from .witness import witnessed
 
 
 @click.command()
@@ -24,4 +25,5 @@ def merge(scene: Path, out: Path, *, report: Report, **values: Any) -> None:
     from geopix2pix.planning import planned
     from geopix2pix.translation import assemble
 
-    report.result(assemble(planned(scene, out, **values), progress=report))
+    with witnessed(str(scene), report.mode):
+        report.result(assemble(planned(scene, out, **values), progress=report))

@@ -30,7 +30,8 @@ class Report:
     Once `cancel` was called, or when nobody reads the output any more, the next event raises `Cancelled`.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, mode: Mode = "none") -> None:
+        self.mode = mode
         self._sink = sink
         self._stop = Flag()
         self._lock = RLock()  # warnings come from the threads that read, too
@@ -95,11 +96,20 @@ def sink(mode: Mode) -> Iterator[Sink]:
         lines = sys.stdout
         with redirect_stdout(sys.stderr):  # nothing that a library prints may come between the lines
             yield lambda record: _print(json.dumps(record), lines)
-    elif mode == "bar" and sys.stderr.isatty():
+    elif mode == "bar" and _is_terminal():
         with _bar() as bar:
             yield partial(_draw, bar)
     else:
         yield _say
+
+
+def error_line(message: str, code: int, mode: Mode) -> str:
+    """An error as it is told in a mode, with the end of its line; for when the bars cannot be stopped any more."""
+    record = {"event": "error", "message": message, "code": code}
+    if mode == "json":
+        return json.dumps(record) + "\n"
+    shows_cursor = "\x1b[?25h\n" if mode == "bar" and _is_terminal() else ""
+    return f"{shows_cursor}{_message(record)}\n"
 
 
 def _say(record: Record) -> None:
@@ -158,10 +168,16 @@ def _draw(bar: "RichProgress", record: Record) -> None:
             _say(record)
 
 
-def _print(text: str, stream: TextIO) -> None:
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _print(text: str, stream: TextIO | None) -> None:
+    if stream is None:  # whoever starts us with a stream closed wants to hear nothing there
+        return
     try:
         coded = text.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
-        print(coded, file=stream, flush=True)
+        print(f"{coded}\n", end="", file=stream, flush=True)  # at once, even unbuffered: what kills cuts no line
     except OSError:  # a closed pipe, a full disk
         # The interpreter flushes once more when it ends; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -32,7 +32,7 @@ def session(command: str, mode: Mode = "none", *, stop_on_eof: bool = False, deb
     Raises:
         SystemExit: whatever failed inside was reported.
     """
-    with sink(mode) as where, _warnings_to(report := Report(where), foreign=debug), _signals_to(report):
+    with sink(mode) as where, _warnings_to(report := Report(where, mode), foreign=debug), _signals_to(report):
         if stop_on_eof:
             Thread(target=_cancel_at_eof, args=(report,), daemon=True).start()
         try:

@@ -13,6 +13,7 @@ import click
 from . import options
 from .report import Report
 from .translate_many import duration, many, size
+from .witness import witnessed
 
 if TYPE_CHECKING:
     from geopix2pix.estimate import Estimate
@@ -186,12 +187,13 @@ def _one(source: str, out: Path, report: Report, *, dry_run: bool, shard: "Shard
     from geopix2pix.planning import planned
     from geopix2pix.translation import run
 
-    job = planned(source, out, **values)
-    rows = None if shard is None else shard.rows(job)
-    if dry_run:
-        _tell_plan(job, report)
-    else:
-        report.result(run(job, rows=rows, progress=report))
+    with witnessed(source, report.mode):
+        job = planned(source, out, **values)
+        rows = None if shard is None else shard.rows(job)
+        if dry_run:
+            _tell_plan(job, report)
+        else:
+            report.result(run(job, rows=rows, progress=report))
 
 
 def _tell_plan(job: "Job", report: Report) -> None:
