@@ -4,7 +4,6 @@ Random networks with raster heads answer noise, blocks and ramps; double precisi
 programs agree on all pixels after rounding, and what the edge in `geopix2pix.parity` has to cover.
 """
 
-import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +17,7 @@ from geopix2pix.manifest import GroundResolution, Manifest, SourceBands, TargetB
 from geopix2pix.model import ModelFile, write_model
 from geopix2pix.normalize import Scaling
 from geopix2pix.onnx_engine import OnnxEngine
-from geopix2pix.torch_engine import TorchEngine
+from geopix2pix.torch_engine import TorchEngine, answering
 
 RGB, BYTES = ("red", "green", "blue"), Scaling.uniform(0, 255, 3)
 NETWORKS = {
@@ -64,7 +63,7 @@ def main() -> None:
             trained, exported = (ModelFile.load(path) for path in written(Path(folder), spec))
         engine = TorchEngine(trained, "cpu", threads=1)
         with torch.inference_mode():
-            exact = copy.deepcopy(engine.network).double()(torch.from_numpy(patches).double()).numpy()
+            exact = answering(trained).double()(torch.from_numpy(patches).double()).numpy()
         answers = {
             "exact": levels(exact),
             "torch": levels(engine.predict(patches)),

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geopix2pix.architecture import ENCODER_NAME, GeneratorSpec
+from geopix2pix.doubling import DoublingConv2d
 from geopix2pix.errors import ConfigError
 from geopix2pix.norms import norm_layer
 from geopix2pix.padding import convolution, replicate_edges
@@ -23,15 +22,27 @@ class EncoderUNet(nn.Module):
         self.decoder = nn.ModuleList()
         coarser = (deepest, *spec.decoder_channels[:-1])
         for before, skip, after in zip(coarser, reversed(skips), spec.decoder_channels, strict=True):
-            self.decoder.append(nn.Sequential(*_block(spec, before + skip, after), *_block(spec, after, after)))
+            joining = DoublingConv2d(before, skip, after, bias=spec.norm == "none", padding=spec.padding)
+            self.decoder.append(_Level(*_block(spec, joining), *_block(spec, _convolution(spec, after))))
         self.head = convolution(spec.decoder_channels[-1], spec.out_channels, 3, bias=True, padding=spec.padding)
 
     def forward(self, x: Tensor) -> Tensor:
         *skips, x = self.encoder(x)
         for level, skip in zip(self.decoder, reversed(skips), strict=True):
-            x = level(torch.cat([F.interpolate(x, scale_factor=2.0), skip], dim=1))
+            x = level(x, skip)
         output: Tensor = self.head(x)
         return output
+
+
+class _Level(nn.Sequential):
+    """A step up: the first layer doubles coarse features and joins finer ones; the others follow."""
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:  # type: ignore[override]  # of two features
+        joining, *layers = self
+        x: Tensor = joining(coarse, fine)
+        for layer in layers:
+            x = layer(x)
+        return x
 
 
 def _encoder(spec: GeneratorSpec) -> nn.Module:
@@ -60,6 +71,9 @@ def _drop_unused_stages(encoder: nn.Module) -> None:
             model.blocks = model.blocks[: int(last.split(".")[1]) + 1]
 
 
-def _block(spec: GeneratorSpec, before: int, after: int) -> list[nn.Module]:
-    conv = convolution(before, after, 3, bias=spec.norm == "none", padding=spec.padding)
-    return [conv, norm_layer(spec.norm, after), nn.ReLU(inplace=True)]
+def _block(spec: GeneratorSpec, conv: nn.Conv2d) -> list[nn.Module]:
+    return [conv, norm_layer(spec.norm, conv.out_channels), nn.ReLU(inplace=True)]
+
+
+def _convolution(spec: GeneratorSpec, channels: int) -> nn.Conv2d:
+    return convolution(channels, channels, 3, bias=spec.norm == "none", padding=spec.padding)

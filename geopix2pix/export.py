@@ -13,7 +13,7 @@ from geopix2pix.onnx_engine import OnnxEngine
 from geopix2pix.output import check_target
 from geopix2pix.parity import MAX_CHANGED, MAX_STEP, parity
 from geopix2pix.progress import Event, Progress, silent
-from geopix2pix.torch_engine import TorchEngine
+from geopix2pix.torch_engine import TorchEngine, answering
 from geopix2pix.tracing import traced
 
 
@@ -53,7 +53,7 @@ def export_model(
     progress(Event("trace", 0, 1, "networks"))
     engine = TorchEngine(loaded, "cpu", threads)
     graph = traced(
-        engine.network,
+        answering(loaded),
         bands=manifest.generator.in_bands,
         channels=manifest.generator.out_channels,
         stride=manifest.total_stride,

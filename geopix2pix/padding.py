@@ -25,7 +25,7 @@ class ReplicateConv2d(nn.Conv2d):
         self.edges = (*cols, *rows)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, self.edges, mode="replicate"))
+        return super().forward(F.pad(x, self.edges, mode="replicate") if any(self.edges) else x)
 
 
 class ReplicateConvTranspose2d(nn.ConvTranspose2d):
@@ -62,6 +62,7 @@ def replicate_edges(network: nn.Module) -> None:
             setattr(network, name, _replicated(layer))
         else:
             replicate_edges(layer)
+    _repeat_before_expansion(network)
 
 
 def _replicated(layer: nn.Conv2d) -> nn.Conv2d:
@@ -83,3 +84,16 @@ def _same(layer: nn.Conv2d, axis: int) -> tuple[int, int]:
     reach = layer.dilation[axis] * (layer.kernel_size[axis] - 1) + 1
     total = max(reach - layer.stride[axis], 0)
     return total // 2, total - total // 2
+
+
+def _repeat_before_expansion(network: nn.Module) -> None:
+    """Where timm's inverted residual widens its input for a depthwise convolution, repeat edges before that.
+
+    What widens it (a pointwise convolution, a norm, an activation) looks at single pixels, so that it makes the same
+    edges of them; a sixth of the values is moved.
+    """
+    deep, wide = getattr(network, "conv_dw", None), getattr(network, "conv_pw", None)
+    if not hasattr(network, "conv_pwl") or not isinstance(deep, ReplicateConv2d) or not isinstance(wide, nn.Conv2d):
+        return
+    network.conv_pw = ReplicateConv2d(wide, rows=deep.edges[2:], cols=deep.edges[:2])
+    network.conv_dw = ReplicateConv2d(deep, rows=(0, 0), cols=(0, 0))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from geopix2pix import device, networks
 from geopix2pix.errors import ConfigError, DeviceMemoryError, ModelFileError
+from geopix2pix.fusing import fused
 from geopix2pix.manifest import Manifest
 from geopix2pix.model import ModelFile
 
@@ -28,7 +29,11 @@ class Answering(nn.Module):
         output: Tensor = self.generator(scene)
         if output.dtype != torch.float32:  # probabilities of 8 bits of precision would be steps
             output = output.float()
-        return (output / self.temperature).softmax(dim=1) if self.palette else output
+        if not self.palette:
+            return output
+        output = output / self.temperature  # what follows is softmax, whose operator ONNX Runtime computes slowly
+        shares = (output - output.amax(dim=1, keepdim=True)).exp()
+        return shares / shares.sum(dim=1, keepdim=True)
 
 
 class TorchEngine:
@@ -39,8 +44,8 @@ class TorchEngine:
         ConfigError: the device is not available, or the network cannot be built.
     """
 
-    network: Answering
-    """In evaluation mode."""
+    network: nn.Module
+    """What answers, in evaluation mode; norms are part of its convolutions where that computes the same."""
 
     def __init__(
         self,
@@ -58,11 +63,7 @@ class TorchEngine:
             torch.set_num_threads(threads)
         if self.device_type == "cpu":
             device.keep_memory()
-        generator = networks.generator(model.manifest.generator)
-        weights = {name: torch.from_numpy(np.array(array)) for name, array in model.weights.items()}
-        _check(weights, networks.weights(generator), model)
-        generator.load_state_dict(weights, strict=False)  # files are without the batch counters, which nothing reads
-        self.network = Answering(generator, model.manifest).to(self._device, torch.float32).eval()
+        self.network = fused(answering(model), _example(model.manifest)).to(self._device)
         if self.device_type == "cpu":  # oneDNN computes pixel by pixel sooner than channel by channel (docs/speed.md)
             self.network = self.network.to(memory_format=torch.channels_last)
         self._answer = torch.compile(self.network, dynamic=True) if compiled else self.network
@@ -123,6 +124,26 @@ class TorchEngine:
         with lower, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             values: Batch = self._answer(patches).cpu().numpy()
         return values
+
+
+def answering(model: ModelFile) -> Answering:
+    """The network of a model file on the CPU, in evaluation mode, its parameters those of the file.
+
+    Raises:
+        ModelFileError: the weights do not fit the network that the manifest describes.
+        ConfigError: the network cannot be built.
+    """
+    generator = networks.generator(model.manifest.generator)
+    weights = {name: torch.from_numpy(np.array(array)) for name, array in model.weights.items()}
+    _check(weights, networks.weights(generator), model)
+    generator.load_state_dict(weights, strict=False)  # files are without the batch counters, which nothing reads
+    return Answering(generator, model.manifest).to(torch.float32).eval()
+
+
+def _example(manifest: Manifest) -> Tensor:
+    """Noise in the place of a scene, with sides of two strides."""
+    shape = (1, manifest.generator.in_bands, 2 * manifest.total_stride, 2 * manifest.total_stride)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 def _check(weights: dict[str, Tensor], expected: dict[str, Tensor], model: ModelFile) -> None:

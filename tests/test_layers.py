@@ -51,7 +51,8 @@ LAYERS = {
     "pages": Layer("pages.*", "values", "PIL"),
     "inspection": Layer("inspection.*", "values pixels rasters tilesets pages", "numpy rasterio shapely PIL"),
     "networks": Layer(
-        "device norms padding unet encoder_unet patchgan networks independence losses metrics checkpoint",
+        "device norms padding doubling fusing unet encoder_unet patchgan networks independence losses metrics "
+        "checkpoint",
         "values",
         "numpy torch safetensors segmentation_models_pytorch",
     ),

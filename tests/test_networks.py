@@ -11,8 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from geopix2pix.architecture import DiscriminatorSpec, GeneratorSpec
+from geopix2pix.doubling import DoublingConv2d
 from geopix2pix.encoder_unet import EncoderUNet
 from geopix2pix.errors import ConfigError, ModelFileError
+from geopix2pix.fusing import fused
 from geopix2pix.networks import (
     Generator,
     calibrate,
@@ -303,7 +305,7 @@ def test_no_zero_padding_is_left_where_edges_are_repeated(network):
         if isinstance(layer, ReplicateConv2d):
             assert layer.padding == (0, 0)
         elif isinstance(layer, nn.Conv2d):
-            assert type(layer) is nn.Conv2d or layer.kernel_size == (1, 1)
+            assert type(layer) in (nn.Conv2d, DoublingConv2d) or layer.kernel_size == (1, 1)
             assert layer.padding == (0, 0) or layer.padding_mode == "replicate"
         elif isinstance(layer, nn.ConvTranspose2d):
             assert isinstance(layer, ReplicateConvTranspose2d)
@@ -315,6 +317,77 @@ def test_edges_of_even_scenes_are_repeated_where_tensorflow_would_pad():
     network = nn.Sequential(Conv2dSame(1, 1, 5, stride=2), Conv2dSame(1, 1, 3, stride=2), Conv2dSame(1, 1, 3))
     replicate_edges(network)
     assert [layer.edges for layer in network] == [(1, 2, 1, 2), (0, 1, 0, 1), (1, 1, 1, 1)]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_edges_that_are_repeated_before_an_expansion_give_what_those_after_it_do(stride):
+    from timm.models._efficientnet_blocks import InvertedResidual
+
+    torch.manual_seed(0)
+    block = InvertedResidual(4, 6, 5, stride=stride, exp_ratio=6.0, pad_type="same", act_layer=nn.ReLU6).double().eval()
+    for layer in batch_norms(block):
+        layer.running_mean.normal_()
+        layer.bias.data.normal_()
+    scene = torch.randn(2, 4, 12, 16, dtype=torch.float64)
+    wide = block.bn1(block.conv_pw(scene))
+    edges = (1, 2, 1, 2) if stride == 2 else (2, 2, 2, 2)
+    deep = F.conv2d(F.pad(wide, edges, mode="replicate"), block.conv_dw.weight, stride=stride, groups=24)
+    expected = block.bn3(block.conv_pwl(block.bn2(deep)))
+
+    replicate_edges(nn.ModuleList([block]))
+    assert block.conv_pw.edges == edges and block.conv_dw.edges == (0, 0, 0, 0)
+    assert torch.allclose(block(scene), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+def test_a_doubling_convolution_is_that_of_the_doubled_scene_beside_the_finer_one(padding):
+    torch.manual_seed(0)
+    joining = DoublingConv2d(3, 2, 4, bias=True, padding=padding).double()
+    plain = nn.Conv2d(5, 4, 3, padding=1, padding_mode=padding).double()
+    plain.load_state_dict(joining.state_dict())
+    coarse, fine = (torch.randn(2, n, *size, dtype=torch.float64) for n, size in ((3, (5, 7)), (2, (10, 14))))
+    found, expected = joining(coarse, fine), plain(torch.cat([F.interpolate(coarse, scale_factor=2.0), fine], dim=1))
+    assert torch.allclose(found, expected, rtol=0, atol=1e-12)
+    for network, answer in ((joining, found), (plain, expected)):
+        answer.square().sum().backward()
+        assert network.weight.grad is not None
+    assert torch.allclose(joining.weight.grad, plain.weight.grad, rtol=0, atol=1e-10)
+
+
+# For the forward pass alone
+
+
+@pytest.mark.parametrize("network", [lite(norm="frozen"), lite(encoder="resnet18", norm="batch")])
+def test_norms_become_part_of_convolutions_and_nothing_else_changes(network):
+    network = network.double().eval()
+    for layer in batch_norms(network):
+        layer.running_mean.normal_()
+        layer.running_var.uniform_(0.5, 2)
+    scene = scenes().double()
+    merged = fused(network, scene[:1])
+    for layer in batch_norms(merged):
+        layer.register_forward_hook(lambda *_: pytest.fail("a norm is left"))  # unused ones may be
+    assert torch.allclose(merged(scene), network(scene), rtol=0, atol=1e-9)
+
+
+def test_norms_stay_where_something_else_reads_what_the_convolution_answers():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+            nn.init.normal_(self.norm.bias)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return x + self.norm(x)
+
+    class Changed(Shared):
+        def forward(self, x):
+            return self.norm(F.relu_(self.conv(x)))
+
+    torch.manual_seed(0)
+    for network in (Shared().eval(), Changed().eval()):
+        assert len(batch_norms(fused(network, scenes()))) == 1
 
 
 # Files
