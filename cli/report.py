@@ -33,6 +33,7 @@ class Report:
     def __init__(self, sink: Sink, mode: Mode = "none") -> None:
         self.mode = mode
         self._sink = sink
+        self._called: dict[str, str] = {}
         self._stop = Flag()
         self._lock = RLock()  # warnings come from the threads that read, too
 
@@ -46,6 +47,10 @@ class Report:
 
     def cancel(self) -> None:
         self._stop.set()
+
+    def call(self, path: Path, words: str) -> None:
+        """Call a path that users do not know by words that they gave, whatever is told from now on."""
+        self._called[str(path)] = words
 
     def start(self, command: str, version: str) -> None:
         self._send("start", command=command, version=version)
@@ -82,11 +87,20 @@ class Report:
         """Whether it was delivered; if not, the work is cancelled too, but never from within a warning."""
         try:
             with self._lock:
-                self._sink({"event": event, **values})
+                self._sink({"event": event, **{name: self.named(value) for name, value in values.items()}})
         except OSError:
             self.cancel()
             return False
         return True
+
+    def named(self, value: Any) -> Any:
+        """A text, or a mapping that holds texts, with the words of `call` in place of paths."""
+        if isinstance(value, str):
+            for path, words in self._called.items():
+                value = value.replace(path, words)
+        elif isinstance(value, Mapping) and self._called:
+            return {name: self.named(part) for name, part in value.items()}
+        return value
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def translate(
 
     share = None if shard is None else Shard.parse(shard)
     if mosaic:
-        with _joined(sources, Path(out), asset, dry_run=dry_run, overwrite=values["overwrite"]) as source:
+        with _joined(sources, Path(out), report, asset, dry_run=dry_run, overwrite=values["overwrite"]) as source:
             _one(source, Path(out), report, dry_run=dry_run, shard=share, **values)
     elif len(sources) > 1 or is_many(sources[0]) or Path(out).is_dir() or out.endswith(("/", os.sep)):
         many(sources, Path(out), report, dry_run=dry_run, shard=share, asset=asset, **values)
@@ -171,23 +171,29 @@ def translate(
 
 
 @contextmanager
-def _joined(sources: tuple[str, ...], out: Path, asset: str | None, *, dry_run: bool, overwrite: bool) -> Iterator[str]:
-    """The VRT of scenes that are one: beside the result, or for a dry run where nobody sees it."""
-    from geopix2pix.inventory import one_scene
+def _joined(
+    sources: tuple[str, ...], out: Path, report: Report, asset: str | None, *, dry_run: bool, overwrite: bool
+) -> Iterator[str]:
+    """The VRT of scenes that are one: beside the result, or for a dry run where nobody sees it or is told of it."""
+    from geopix2pix.inventory import side_by_side
     from geopix2pix.output import check_target
+    from geopix2pix.vrt import write_mosaic
 
     check_target(out, overwrite=overwrite)
+    files = side_by_side(sources, out, asset=asset)
     name = f"{out.stem}-sources.vrt"
     with TemporaryDirectory() as nowhere:
         target = Path(nowhere) / name if dry_run else out.with_name(name)
-        yield str(one_scene(sources, target, out, asset=asset, overwrite=overwrite))
+        if dry_run:
+            report.call(target, f"{' '.join(dict.fromkeys((sources[0], sources[-1])))} ({len(files)} files)")
+        yield str(write_mosaic(target, files, overwrite=overwrite))
 
 
 def _one(source: str, out: Path, report: Report, *, dry_run: bool, shard: "Shard | None", **values: Any) -> None:
     from geopix2pix.planning import planned
     from geopix2pix.translation import run
 
-    with witnessed(source, report.mode):
+    with witnessed(report.named(source), report.mode):
         job = planned(source, out, **values)
         rows = None if shard is None else shard.rows(job)
         if dry_run:

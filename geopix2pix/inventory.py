@@ -12,7 +12,6 @@ from typing import Any
 
 from geopix2pix.errors import ConfigError, RasterError, SceneError
 from geopix2pix.stac import asset_address, stac_items
-from geopix2pix.vrt import write_mosaic
 
 ENDINGS = (".tif", ".tiff", ".jp2", ".jpg", ".jpeg", ".png", ".webp", ".img")
 """What counts in a folder. Mosaics (.vrt) do not: they show files that are mostly there too."""
@@ -73,17 +72,14 @@ def inventory(sources: Sequence[str | Path], *, asset: str | None = None, withou
     return _distinct(list(found.values()))
 
 
-def one_scene(
-    sources: Sequence[str | Path], target: Path, result: Path, *, asset: str | None = None, overwrite: bool = False
-) -> Path:
-    """The scene that files make together which lie side by side on one grid: a VRT of them, `target`.
+def side_by_side(sources: Sequence[str | Path], result: Path, *, asset: str | None = None) -> list[Path]:
+    """The files that are to make one scene together, for `write_mosaic`.
 
-    `sources` are words as for `inventory`; `result`, which will be made of the scene, does not count. The VRT has to
-    stay until that is done.
+    `sources` are words as for `inventory`; `result`, which will be made of the scene, does not count.
 
     Raises:
-        As `inventory` and `write_mosaic`.
-        SceneError: a source lies on a server, or cannot be used.
+        As `inventory`.
+        SceneError: a source lies on a server, or cannot be used, or there is none.
     """
     files = []
     for entry in inventory(sources, asset=asset):
@@ -94,8 +90,8 @@ def one_scene(
         if not (result.exists() and Path(entry.source).exists() and result.samefile(entry.source)):
             files.append(Path(entry.source))
     if not files:
-        raise SceneError(f"{target}: a mosaic is made of files, found none but the result itself; name them")
-    return write_mosaic(target, files, overwrite=overwrite)
+        raise SceneError(f"{result}: a mosaic is made of files, found none but the result itself; name them")
+    return files
 
 
 def _meant(text: str, asset: str | None, without: Path | None, *, is_listed: bool) -> Iterator[Entry]:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import main
 from geopix2pix.errors import OutputError, RasterError, SceneError
-from geopix2pix.inventory import one_scene
+from geopix2pix.inventory import side_by_side
 from geopix2pix.raster import RasterReader
 from geopix2pix.vrt import write_mosaic
 from tests.rasters import l_shape, write_raster
@@ -144,9 +144,9 @@ def test_what_lies_on_a_server_or_cannot_be_read_is_refused(tmp_path: Path) -> N
     broken.write_bytes(files[0].read_bytes()[:100])
     result = tmp_path / "map.tif"
     with pytest.raises(SceneError, match="https://host/a.tif: a mosaic is made of files on this machine"):
-        one_scene([*files, "https://host/a.tif"], tmp_path / "m.vrt", result)
+        side_by_side([*files, "https://host/a.tif"], result)
     with pytest.raises(RasterError, match=r"broken.tif: cannot open it"):
-        one_scene([*files, broken], tmp_path / "m.vrt", result)
+        write_mosaic(tmp_path / "m.vrt", side_by_side([*files, broken], result))
 
 
 def test_the_command_makes_the_map_of_the_whole_scene(tiny_model: Path, tmp_path: Path) -> None:
@@ -158,6 +158,20 @@ def test_the_command_makes_the_map_of_the_whole_scene(tiny_model: Path, tmp_path
     before = sorted(tmp_path.rglob("*"))
     dry = run("--mosaic", tmp_path / "tiles", tmp_path / "map.tif", "--dry-run", *fixed)
     assert dry.exit_code == 0 and f"{WIDTH} x {HEIGHT} pixels" in dry.stdout
+    assert f"scene      {tmp_path / 'tiles'} (6 files)" in dry.stdout and ".vrt" not in dry.output
+    json_dry = run(
+        "--mosaic",
+        *sorted((tmp_path / "tiles").iterdir()),
+        tmp_path / "map.tif",
+        "--dry-run",
+        *fixed,
+        "--progress",
+        "json",
+    )
+    assert ".vrt" not in json_dry.output
+    assert "(6 files)" in json.loads(json_dry.stdout.splitlines()[-1])["plan"]["source"]
+    refused = run("--mosaic", tmp_path / "tiles", tmp_path / "map.tif", "--dry-run", "--bands", "1", *fixed)
+    assert refused.exit_code == 1 and f"{tmp_path / 'tiles'} (6 files): " in refused.stderr
     assert sorted(tmp_path.rglob("*")) == before
     done = run("--mosaic", tmp_path / "tiles", tmp_path / "map.tif", "--progress", "json", *fixed)
     assert json.loads(done.stdout.splitlines()[-1])["path"] == str(tmp_path / "map.tif"), done.output
