@@ -41,7 +41,8 @@ from geopix2pix.model import ModelFile
 from geopix2pix.planning import planned
 from geopix2pix.products import painted
 from geopix2pix.progress import Event
-from geopix2pix.translation import run, shown
+from geopix2pix.sight import shown
+from geopix2pix.translation import run
 
 ROUNDS = 3
 SHIFT = 352  # pixels; a multiple of the network's stride that is none of the step of any window

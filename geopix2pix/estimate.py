@@ -9,7 +9,7 @@ from typing import Any
 from geopix2pix.engine import Engine
 from geopix2pix.job import Job
 from geopix2pix.progress import Event, Progress, silent
-from geopix2pix.translation import shown
+from geopix2pix.sight import shown
 
 PROBED = 3
 """Windows that are timed, after a first one that is slower than all others."""

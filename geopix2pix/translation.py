@@ -1,50 +1,31 @@
 """A georeferenced scene in, a georeferenced map on the same grid out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from warnings import warn
 
-import numpy as np
-import numpy.typing as npt
-import shapely
 from rasterio.io import DatasetReader
-from shapely import Geometry
 
-from geopix2pix.aligned import AlignedView
-from geopix2pix.area import WorkArea
-from geopix2pix.batches import Batches
-from geopix2pix.blend import Blender
-from geopix2pix.cleaning import cleaned
-from geopix2pix.damage import Damage, Damaged, told
-from geopix2pix.delivery import delivered, derived
+from geopix2pix.damage import Damage, Damaged
 from geopix2pix.engine import Engine, EngineName, Precision, load_engine
-from geopix2pix.errors import ConfigError, NothingToDoError, OutputError, RasterError, SceneWarning
+from geopix2pix.errors import ConfigError, OutputError
+from geopix2pix.finishing import finish, warn_of_damage
 from geopix2pix.gdal import MAX_PIXELS
-from geopix2pix.grid import WindowGrid
 from geopix2pix.job import Averaging, Deliver, Job
 from geopix2pix.model import ModelFile
-from geopix2pix.mosaic import PatchSource, Piece, pieces
-from geopix2pix.normalize import Scaling
 from geopix2pix.output import Compression
+from geopix2pix.painting import painter, write_rows
 from geopix2pix.parts import found_shards, shard_folder, shard_parameters
-from geopix2pix.pipeline import Behind
-from geopix2pix.planning import MARGIN, planned
-from geopix2pix.products import painted
-from geopix2pix.progress import Event, Progress, repeated, silent
-from geopix2pix.raster import IDENTITY, RasterReader
+from geopix2pix.planning import planned
+from geopix2pix.progress import Progress, silent
 from geopix2pix.remote import Source
 from geopix2pix.scene import SceneScaling
 from geopix2pix.seams import measured_seams
+from geopix2pix.sight import opened, shown
 from geopix2pix.steadying import Steadied
 from geopix2pix.writer import RasterWriter
 
 GPU_BATCH = 8  # keeps a GPU busy with windows of 512 pixels; on a CPU batches cost memory and save no time
-
-Paint = Callable[[npt.NDArray[np.float32]], Sequence[npt.NDArray[Any]]]
-"""Blended values (channels, rows, cols) to the pixels of each product."""
 
 
 def translate(
@@ -191,13 +172,13 @@ def run(job: Job, *, rows: range | None = None, engine: Engine | None = None, pr
         # Elsewhere than on a CPU the bits may depend on the batch.
         parameters = engine.parameters | ({} if engine.device_type == "cpu" else {"batch": batch})
         with _writer(job, parameters, rows) as writer:
-            area, paint = scene(job.grid.crop), partial(_painted, job)
+            area, paint = scene(job.grid.crop), painter(job)
             write_rows(area, engine, job.scaling, job.grid, writer, paint, batch, progress, rows, damage)
-            _opened(job).close()  # a source that was changed meanwhile may be half of this and half of that
-            _warn_of_damage(job, writer)
+            opened(job).close()  # a source that was changed meanwhile may be half of this and half of that
+            warn_of_damage(job, writer)
             if rows is not None:
                 return shard_folder(job.output, rows)
-            _finish(job, writer, parameters, progress, report)
+            finish(job, writer, parameters, progress, report)
     return job.output
 
 
@@ -217,59 +198,9 @@ def assemble(job: Job, *, progress: Progress = silent) -> Path:
     settings = shard_parameters(job.output, shards[0])
     engine = {name: value for name, value in settings.items() if name not in job.parameters}
     with _writer(job, engine, None) as writer, writer.adopt(shards, job.grid.rows):
-        _warn_of_damage(job, writer)
-        _finish(job, writer, engine, progress, None)
+        warn_of_damage(job, writer)
+        finish(job, writer, engine, progress, None)
     return job.output
-
-
-def write_rows(
-    source: PatchSource,
-    engine: Engine,
-    scaling: Scaling,
-    grid: WindowGrid,
-    writer: RasterWriter,
-    paint: Paint,
-    batch: int,
-    progress: Progress,
-    rows: range | None = None,
-    damage: Damage | None = None,
-) -> None:
-    """Translate those rows of windows, of all or of some, that `writer` does not hold yet.
-
-    `damage` hears of damaged blocks as `source` is read; they are handed on to `writer`.
-    """
-    damage = Damage() if damage is None else damage
-    damage.blocks |= writer.damaged
-    blender = Blender(grid, engine.manifest.generator.out_channels, carry=writer.carry)
-    rows = range(grid.rows) if rows is None else rows
-    first = begin = rows.start + writer.finished_rows
-    if first > 0 and not writer.carry.holds(first):
-        begin -= 1  # what a row leaves depends on its own windows alone, so the row above is computed for it
-    blender.resume(begin)
-
-    def told(done: int) -> None:
-        progress(Event("translate", done, grid.columns * len(rows), "windows"))
-
-    def write(piece: Piece) -> int:
-        data, *beside = paint(piece.values)
-        writer.write(piece.window, data, piece.valid, *beside)
-        if piece.column == grid.columns - 1:
-            writer.finish_row(batches.remarks, tuple(damage.blocks))
-        return (piece.row - rows.start) * grid.columns + piece.column + 1
-
-    told((first - rows.start) * grid.columns)
-    if first == rows.stop:
-        return
-    batches = Batches(engine, batch)
-    with closing(pieces(source, batches.predict, scaling, blender, batch, begin)) as found, Behind[int](2) as behind:
-        for piece in found:
-            if piece.row >= first:
-                for done in behind.call(partial(write, piece)):
-                    told(done)
-            if (piece.column, piece.row) == (grid.columns - 1, rows.stop - 1):
-                break
-        for done in behind.rest():
-            told(done)
 
 
 def _check_rows(job: Job, rows: range | None) -> None:
@@ -295,58 +226,6 @@ def engine_of(job: Job) -> Engine:
     return Steadied(engine, job.average) if job.average else engine
 
 
-@contextmanager
-def shown(job: Job, damage: Damage | None = None) -> Iterator[Callable[[int], WorkArea]]:
-    """What makes the area of a job that is worked on, given how many outer pixels of windows have no weight.
-
-    `damage` hears of the blocks that cannot be decoded.
-    """
-    bands, damage = len(job.manifest.source.names), Damage(job.damaged) if damage is None else damage
-    with _opened(job, damage) as reader:
-        if job.working is None or job.ground is None:
-            read = partial(reader.read, fill_empty=False)
-            transform = IDENTITY if job.ground is None else job.ground.transform
-            yield partial(WorkArea, read, bands, reader.dtype, job.extent, job.region, transform)
-            return
-        finer = job.working.transform.determinant > job.ground.transform.determinant
-        view = AlignedView(
-            [job.source],
-            job.working,
-            kernel="average" if finer else "cubic",
-            bands=job.bands,
-            expand_colors=job.expand_colors,
-            max_pixels=job.max_pixels,
-            damage=damage,
-        )
-        with closing(view):
-            region = _widened(job) if job.is_resampled else job.region
-            yield partial(WorkArea, view.read, bands, view.dtype, job.extent, region, job.working.transform)
-
-
-def _widened(job: Job) -> Geometry | None:
-    """The region with the pixels round it that are worked on."""
-    if job.region is None or job.working is None:
-        return None
-    a, b, _, d, e, _ = job.working.transform[:6]
-    found: Geometry = shapely.buffer(job.region, MARGIN * max(abs(a) + abs(b), abs(d) + abs(e)))
-    return found
-
-
-def _opened(job: Job, damage: Damage | None = None) -> RasterReader:
-    """The source of a job, in the state in which it was planned."""
-    reader = RasterReader(
-        job.source,
-        bands=job.bands,
-        expand_colors=job.expand_colors,
-        max_pixels=job.max_pixels,
-        damage=Damage(job.damaged) if damage is None else damage,
-    )
-    if reader.identity() != job.identity:
-        reader.close()
-        raise RasterError(f"{job.source}: was changed after it was looked at; start again, and leave it as it is")
-    return reader
-
-
 def _writer(job: Job, engine: Mapping[str, Any], rows: range | None) -> RasterWriter:
     (_, spec), *beside = job.products(engine)
     return RasterWriter(
@@ -359,47 +238,3 @@ def _writer(job: Job, engine: Mapping[str, Any], rows: range | None) -> RasterWr
         publish=not job.is_resampled and not job.results.clean,
         overwrite=job.results.overwrite,
     )
-
-
-def _painted(job: Job, values: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
-    return [painted(kind, values, job.manifest) for kind, _ in job.results.rasters]
-
-
-def _warn_of_damage(job: Job, writer: RasterWriter) -> None:
-    if writer.damaged:
-        found, remedy = told(writer.damaged), "these are masked; get the file anew if they matter"
-        warn(f"{job.source}: {found}; {remedy}", SceneWarning, stacklevel=3)
-
-
-def _finish(
-    job: Job, writer: RasterWriter, engine: Mapping[str, Any], progress: Progress, report: dict[str, Any] | None
-) -> None:
-    if writer.is_empty and writer.damaged:
-        raise RasterError(f"{job.source}: no valid pixel is left: {told(writer.damaged)}; get the file anew")
-    if writer.is_empty:
-        where = "" if job.region is None else "the region "
-        found = "holds no valid pixel, so there is nothing to translate"
-        raise NothingToDoError(f"{job.source}: {where}{found}; is its nodata right?")
-
-    passes = 1 + bool(job.results.clean) + job.is_resampled
-    first, second, last = (repeated(progress, "assemble", number, passes) for number in (0, 1, passes - 1))
-
-    def derive(folder: Path, computed: Sequence[Path]) -> list[tuple[Path, Path]]:
-        settings, rasters = {**engine, **writer.remarks}, computed
-        products = job.products(settings)
-        if job.results.clean:
-            rasters = cleaned(job, products, folder, rasters, second)
-        if job.is_resampled:
-            assert job.ground is not None, "a working grid is made of the scene's own"
-            products = job.products(settings, computed=False)
-            with _opened(job) as reader:
-                read = partial(reader.read, fill_empty=False)
-                bands, extent = len(job.manifest.source.names), job.source_extent
-                area = WorkArea(read, bands, reader.dtype, extent, job.region, job.ground.transform)
-                rasters = delivered(job, products, area, folder, rasters, last)
-        if rasters is computed:
-            return derived(job, report, folder, rasters, progress)
-        placed = [(file, product.path) for file, product in zip(rasters, products, strict=True) if product.path]
-        return [*derived(job, report, folder, rasters, progress), *reversed(placed)]
-
-    writer.assemble(first, derive)

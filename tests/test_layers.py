@@ -75,9 +75,9 @@ LAYERS = {
         "numpy torch accelerate filelock PIL",
     ),
     "translation": Layer(
-        "engine batches pipeline mosaic scene seams area products resolution fit job planning steadying cleaning "
-        "delivery translation arrays shard estimate stac inventory catalog ledger batch translator apart "
-        "many forecast",
+        "engine batches pipeline mosaic scene seams area products resolution fit job planning sight steadying "
+        "painting cleaning delivery finishing translation arrays shard estimate stac inventory catalog ledger batch "
+        "translator apart many forecast",
         "values pixels rasters areas outputs model torch-engine onnx-engine",
         "numpy affine shapely rasterio",
     ),

@@ -19,10 +19,10 @@ from geopix2pix.grid import WindowGrid
 from geopix2pix.manifest import Manifest
 from geopix2pix.normalize import Scaling
 from geopix2pix.output import OutputSpec
+from geopix2pix.painting import write_rows
 from geopix2pix.products import painted
 from geopix2pix.progress import Event
 from geopix2pix.raster import RasterReader
-from geopix2pix.translation import write_rows
 from geopix2pix.writer import RasterWriter
 
 TRANSFORM = Affine.translation(500000, 5800000) @ Affine.rotation(17) @ Affine.scale(0.5, -0.5)
