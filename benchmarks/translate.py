@@ -138,7 +138,7 @@ def reading(job: Job) -> float:
     """The seconds of reading and scaling all windows."""
     grid = job.grid
     with shown(job) as scene:
-        area = scene(grid.crop)
+        area = scene(grid)
         places = [(column, row) for row in range(grid.rows) for column in range(grid.columns)]
         return seconds(lambda: [job.scaling.forward(area.read(grid.seen_at(*place)).data) for place in places])
 

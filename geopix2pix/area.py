@@ -16,7 +16,7 @@ from shapely import Geometry
 from geopix2pix.errors import ConfigError
 from geopix2pix.gdal import environment
 from geopix2pix.geogrid import GeoGrid
-from geopix2pix.grid import Window
+from geopix2pix.grid import Window, WindowGrid
 from geopix2pix.ground import full_turn
 from geopix2pix.raster import IDENTITY, Georeference, Patch
 from geopix2pix.regions import bounds_region, check_overlap, inside, load_region
@@ -25,8 +25,8 @@ from geopix2pix.regions import bounds_region, check_overlap, inside, load_region
 class WorkArea:
     """A `PatchSource` that shows a window of a scene, and in it what lies in a region and in nothing else.
 
-    Pixels outside of the region are not valid, but show the scene. What none of a window's `support`, the pixels that
-    have weight in the mosaic, needs is not read.
+    Pixels outside of the region are not valid, but show the scene. A window is not read if none of the pixels that have
+    weight in the mosaic needs it.
     """
 
     def __init__(
@@ -37,30 +37,30 @@ class WorkArea:
         extent: Window,
         region: Geometry | None = None,
         transform: Affine = IDENTITY,
-        crop: int = 0,
+        grid: WindowGrid | None = None,
     ) -> None:
         """`read` shows a window of the scene, whose data have so many bands and a dtype.
 
-        `extent` is the window to show, `region` lies in the scene's CRS, `transform` is that of the scene, `crop`
-        are the outer pixels of each window that have no weight.
+        `extent` is the window to show, `region` lies in the scene's CRS, `transform` is that of the scene, `grid` says
+        which pixels of its windows have weight; without it all have.
         """
-        self._read, self._extent, self._crop = read, extent, crop
+        self._read, self._extent, self._grid = read, extent, grid
         self._bands, self._dtype = bands, dtype
         self._region, self._transform = region, transform
 
     def read(self, window: Window) -> Patch:
         """What a window shows; columns and rows are those of the extent."""
         seen = window.shifted(self._extent.col, self._extent.row)
-        wanted = self._wanted(seen)
+        weighted = window if self._grid is None else self._grid.weighted(window)
+        wanted = self._wanted(seen, weighted.shifted(self._extent.col, self._extent.row).intersection(self._extent))
         if not wanted.any():
             return Patch(np.zeros((self._bands, *wanted.shape), self._dtype), wanted)
         data, valid = self._read(seen)
         return Patch(data, valid & wanted)
 
-    def _wanted(self, window: Window) -> npt.NDArray[np.bool_]:
+    def _wanted(self, window: Window, support: Window) -> npt.NDArray[np.bool_]:
         """Which pixels of a window of the scene can become pixels of the result, shape (rows, cols)."""
         wanted = np.zeros((window.height, window.width), bool)
-        support = window.padded(-self._crop).intersection(self._extent)
         if not support.is_empty:
             rows, cols = support.shifted(-window.col, -window.row).slices
             if self._region is None:

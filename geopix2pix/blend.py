@@ -44,10 +44,7 @@ class Blender:
         self.grid = grid
         self._carry = HeldCarry() if carry is None else carry
         self._next = 0  # place of the next window in row-major order
-        support = slice(grid.crop, grid.window - grid.crop)
-        self._support = (slice(None), support, support)
-        self._weights = np.outer(grid.weights[support], grid.weights[support])
-        self._beside = np.zeros((bands, len(self._weights), grid.feather), dtype)
+        self._beside = np.zeros((bands, grid.feather, grid.feather), dtype)
 
     def resume(self, row: int) -> None:
         """Go on with window row `row`, with what the carry holds of the row before.
@@ -62,32 +59,33 @@ class Blender:
     def add(self, column: int, row: int, patch: npt.NDArray[Any] | None) -> tuple[Window, npt.NDArray[Any]]:
         """What becomes final with this window: its place, `grid.finished`, and values of shape (bands, rows, cols).
 
-        `patch` has shape (bands, window, window); neither its crop nor what lies outside the scene has any influence.
-        None stands for a window without a valid pixel, which adds nothing.
+        `patch` has shape (bands, window, window); only what lies in `grid.support` has any influence. None stands for a
+        window without a valid pixel, which adds nothing.
 
         Raises:
             ValueError: the windows do not come in row-major order, or the patch or what was carried has another shape.
         """
         self._expect(column, row, patch)
-        block = np.zeros((len(self._beside), *self._weights.shape), self._beside.dtype)
+        grid, feather = self.grid, self.grid.feather
+        support, finished = grid.support(column, row), grid.finished(column, row)
+        height, width = finished.height, finished.width
+        block = np.zeros((len(self._beside), height + feather, width + feather), self._beside.dtype)
         if patch is not None:
-            np.multiply(patch[self._support], self._weights, out=block)
-        feather, step = self.grid.feather, self.grid.step
+            window = grid.window_at(column, row)
+            rows, cols = support.shifted(-window.col, -window.row).slices
+            weights = np.outer(grid.weights_at(row, 1)[rows], grid.weights_at(column, 0)[cols])
+            np.multiply(patch[:, rows, cols], weights, out=block[:, : support.height, : support.width])
         if column > 0:
             block[:, :, :feather] += self._beside
-        self._beside[:] = block[:, :, step:]
-
-        finished = self.grid.finished(column, row)
-        corner = self.grid.window_at(column, row).padded(-self.grid.crop)
-        rows, cols = finished.shifted(-corner.col, -corner.row).slices
-        below = block[:, step:, cols].copy()  # no later window of this row reaches these columns
+        self._beside = block[:, :, width:].copy()
+        below = block[:, height:, :width].copy()  # no later window of this row reaches these columns
         if (above := self._carry.take(column, row)) is not None:
             if above.shape != below.shape:
                 raise ValueError(f"a band of shape {above.shape} was carried here, expected {below.shape}")
-            block[:, :feather, cols] += above
+            block[:, :feather, :width] += above
         self._carry.leave(column, row, below)
         self._next += 1
-        return finished, block[:, rows, cols]
+        return finished, block[:, :height, :width]
 
     def _expect(self, column: int, row: int, patch: npt.NDArray[Any] | None) -> None:
         grid = self.grid

@@ -69,7 +69,7 @@ def probed(job: Job, engine: Engine, progress: Progress = silent) -> float | Non
     total = grid.columns * grid.rows
     step = max(1, total // LOOKED_AT)
     with shown(job) as scene:
-        area = scene(grid.crop)
+        area = scene(grid)
         for number in range(step // 2, total, step):
             begin = perf_counter()
             row, column = divmod(number, grid.columns)

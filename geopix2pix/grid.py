@@ -1,9 +1,10 @@
 """Where windows lie on a scene, and with which weights they are blended: pixel arithmetic and nothing else.
 
-The windows are those of an infinite regular grid whose weight touches the scene. So the weights at every pixel sum to
-one with no division and no border case; windows at scene borders reach outside the scene.
+The windows are those of an endless regular grid that are needed to cover the scene. Neighbours are blended with weights
+that add up to one without any division; where the scene ends there is no neighbour, and a window has full weight.
 """
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,9 +13,7 @@ import numpy.typing as npt
 
 from geopix2pix.errors import ConfigError
 
-MAX_FEATHER = (
-    2048  # the products of two weights are multiples of 1 / (2 * feather)^2, which float32 holds down to 2^-24
-)
+MAX_FEATHER = 2048  # products of two weights are multiples of 1 / (2 * feather)^2, which float32 holds down to 2^-24
 
 
 class Window(NamedTuple):
@@ -69,11 +68,12 @@ class WindowGrid:
     """Overlapping square windows over a scene, in `columns` x `rows`, and their weights.
 
     Along one axis a window is `crop` pixels that are thrown away, a feathered band, pixels of its own, a feathered
-    band, and `crop` pixels again; neighbours share their bands. At offset 0 the first window has full weight from
-    pixel 0 on.
+    band, and `crop` pixels again; neighbours share their bands. The first window is the last one that begins at or
+    before the border of the whole, the last window the first one that reaches its end; out to there they have full
+    weight. At offset 0 the first one begins with the whole.
 
     Raises:
-        ConfigError: the scene is empty, or window, crop and feather leave no step as wide as the feather.
+        ConfigError: the scene is empty, or no part of the whole, or the step would be less wide than the feather.
     """
 
     width: int
@@ -89,13 +89,15 @@ class WindowGrid:
     offset: tuple[int, int] = (0, 0)
     """Columns and rows by which the whole grid is moved; only their remainder by the step matters."""
     trim: int = 0
-    """Windows that reach far out of the whole may be smaller by multiples of this; 0 if all must be of one size."""
+    """Windows that reach out of the whole may be smaller by multiples of this; 0 if all must be of one size."""
     whole: Window | None = None
     """What the scene is a part of; None if it is all."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
             raise ConfigError(f"a scene of {self.width} x {self.height} pixels has nothing to cover")
+        if self.scene.intersection(self._whole) != self.scene:
+            raise ConfigError(f"{self.scene} is no part of {self.whole}, as which it was given")
         if not 0 <= self.feather <= MAX_FEATHER or self.feather & (self.feather - 1):
             raise ConfigError(f"feather {self.feather} must be 0 or a power of two up to {MAX_FEATHER}")
         if self.crop < 0 or self.step < max(self.feather, 1):
@@ -153,42 +155,40 @@ class WindowGrid:
     @property
     def columns(self) -> int:
         """Windows across the scene."""
-        return -((self._start(0, 0) - self.width) // self.step)
+        return len(self._starts(0))
 
     @property
     def rows(self) -> int:
         """Windows down the scene."""
-        return -((self._start(0, 1) - self.height) // self.step)
+        return len(self._starts(1))
 
-    @property
-    def weights(self) -> npt.NDArray[np.float32]:
-        """The weight of a window's pixels along one axis, shape (window,): 0, a ramp, 1, the ramp mirrored, 0.
+    def weights_at(self, index: int, axis: int) -> npt.NDArray[np.float32]:
+        """The weights of a window's pixels along axis 0 (columns) or 1 (rows), shape (window,).
 
-        The weight of a pixel is the product of both axes. Ramps rise in odd multiples of 1 / (2 * feather), so that
-        float32 holds all weights, their products and their sums without rounding.
+        They are 0, a ramp, 1, the ramp mirrored, and 0; on a side where the whole ends they are 1 throughout. The
+        weight of a pixel is the product of both axes. Ramps rise in odd multiples of 1 / (2 * feather), so that float32
+        holds all weights, their products and their sums without rounding.
         """
         ramp = np.arange(1, 2 * self.feather, 2) / max(2 * self.feather, 1)
-        weights = np.zeros(self.window, np.float32)
-        support = weights[self.crop : self.window - self.crop]
-        support[:] = 1
-        support[: self.feather] = ramp
-        support[self.step :] = ramp[::-1]
+        rise = np.concatenate([np.zeros(self.crop), ramp])
+        weights = np.ones(self.window, np.float32)
+        start, whole = self._starts(axis)[index], self._whole
+        if start > whole[axis]:
+            weights[: len(rise)] = rise
+        if start + self.window < whole[axis] + whole[axis + 2]:
+            weights[self.window - len(rise) :] = rise[::-1]
         return weights
 
     def window_at(self, column: int, row: int) -> Window:
-        """The pixels that a window sees, inside the scene and outside."""
-        col, top = self._start(column, 0) - self.crop, self._start(row, 1) - self.crop
-        return Window(col, top, self.window, self.window)
+        """The pixels of a window, inside the scene and outside."""
+        return Window(self._starts(0)[column], self._starts(1)[row], self.window, self.window)
 
     def seen_at(self, column: int, row: int) -> Window:
-        """The part of a window that is computed: what lies further outside of the whole than the crop is trimmed.
-
-        Pixels with weight are then no nearer to the border of what is computed than in any other window.
-        """
+        """The part of a window that is computed: what lies outside of the whole is trimmed."""
         window = self.window_at(column, row)
         if not self.trim:
             return window
-        wanted = window.intersection((self.whole or self.scene).padded(self.crop))
+        wanted = window.intersection(self._whole)
         left, top = ((a - b) // self.trim * self.trim for a, b in ((wanted.col, window.col), (wanted.row, window.row)))
         right = (window.right - wanted.right) // self.trim * self.trim
         bottom = (window.bottom - wanted.bottom) // self.trim * self.trim
@@ -202,20 +202,41 @@ class WindowGrid:
 
     def support(self, column: int, row: int) -> Window:
         """Where in the scene a window has weight."""
-        side = self.step + self.feather
-        return Window(self._start(column, 0), self._start(row, 1), side, side).intersection(self.scene)
+        return self.weighted(self.window_at(column, row))
+
+    def weighted(self, window: Window) -> Window:
+        """Where in the scene a window, or what is seen of it, has weight: all but its crop, and out to the border."""
+        whole = self._whole
+        left = window.col + self.crop * (window.col > whole.col)
+        top = window.row + self.crop * (window.row > whole.row)
+        right = window.right - self.crop * (window.right < whole.right)
+        bottom = window.bottom - self.crop * (window.bottom < whole.bottom)
+        return Window(left, top, right - left, bottom - top).intersection(self.scene)
 
     def finished(self, column: int, row: int) -> Window:
         """What becomes final in the scene once this window and all before it, in row-major order, are blended.
 
         It begins where the support of this window does and ends where the supports of the next ones begin. These
-        rectangles tile the scene; those of the first column and row may be empty.
+        rectangles tile the scene; in a part of a whole those of the first column and row may be empty.
         """
-        return Window(self._start(column, 0), self._start(row, 1), self.step, self.step).intersection(self.scene)
+        support = self.support(column, row)
+        right = self.support(column + 1, row).col if column + 1 < self.columns else self.width
+        bottom = self.support(column, row + 1).row if row + 1 < self.rows else self.height
+        return support._replace(width=right - support.col, height=bottom - support.row)
 
-    def _start(self, index: int, axis: int) -> int:
-        """Where the support of a window begins on axis 0 (columns) or 1 (rows), in or outside the scene."""
-        return index * self.step - (-self.offset[axis] % self.step) - self.feather
+    @property
+    def _whole(self) -> Window:
+        return self.whole or self.scene
+
+    def _starts(self, axis: int) -> range:
+        """Where the windows begin on axis 0 (columns) or 1 (rows), in or outside the scene."""
+        border, length = self._whole[axis], self._whole[axis + 2]
+        first = border - (-self.offset[axis] % self.step)
+        more = max(-((first + self.window - border - length) // self.step), 0)
+        starts = range(first, first + more * self.step + 1, self.step)  # those of the whole
+        before = bisect_right(starts, self.crop - self.window)
+        until = bisect_left(starts, self.scene[axis + 2] - self.crop)
+        return starts[min(before, more) : max(until, 1)]
 
 
 def alignment(window: int, stride: int) -> int:

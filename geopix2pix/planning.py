@@ -238,7 +238,7 @@ def fitted_grid(
     overlap: int | None = None,
     whole: Window | None = None,
 ) -> WindowGrid:
-    """The windows of the whole scene, by default the extent, that reach its `extent`."""
+    """The windows of the whole scene, by default the extent, that have weight in its `extent`."""
     stride = manifest.total_stride
     side = manifest.window if window is None else window
     if side <= 0 or side % min(stride, manifest.window):
@@ -248,8 +248,7 @@ def fitted_grid(
     if overlap is None:
         unit = alignment(side, stride)
         overlap = side - max(-(-(side - min(manifest.overlap, side // 2)) // unit), 1) * unit
-    offset = -extent.col, -extent.row
-    grid = WindowGrid.fitted(extent.width, extent.height, window=side, overlap=overlap, stride=stride, offset=offset)
+    grid = WindowGrid.fitted(extent.width, extent.height, window=side, overlap=overlap, stride=stride)
     # A network that sees where its window ends is shown windows of one size only.
     trim = stride if manifest.tile_independent and stride < side else 0
-    return replace(grid, trim=trim, whole=(whole or extent).shifted(*offset))
+    return replace(grid, trim=trim, whole=(whole or extent).shifted(-extent.col, -extent.row))

@@ -130,12 +130,19 @@ def measured_seams(
         "limits": {"gradient_excess": MAX_EXCESS, "difference": MAX_DIFFERENCE, "changed": MAX_CHANGED},
     }
     for kind, (crop, feather) in margins.items():
-        placed = replace(grid, width=area.width, height=area.height, whole=whole, crop=crop, feather=feather)
+        # Windows lie where they do in a translation, but end a crop outside of the scene: its border, which may look
+        # otherwise under another grid, is no seam.
+        size = {"width": area.width, "height": area.height, "whole": whole.padded(crop)}
+        placed = _moved(replace(grid, **size, crop=crop, feather=feather), crop)
         still = mosaics.under(placed)
         for by, shift in shifts.items():
-            found = measure(still, mosaics.under(replace(placed, offset=(shift, shift))), engine)
+            found = measure(still, mosaics.under(_moved(placed, shift)), engine)
             report[f"{kind}_{by}"] = {**asdict(found), "passed": found.passed}
     return report
+
+
+def _moved(grid: WindowGrid, pixels: int) -> WindowGrid:
+    return replace(grid, offset=(grid.offset[0] + pixels, grid.offset[1] + pixels))
 
 
 def _middle(grid: WindowGrid, side: int) -> Window:
@@ -187,10 +194,15 @@ def _block_excesses(
         known = valid.T if transposed else valid
         both = known[:, 1:] & known[:, :-1]
         excess = gradients[0] - gradients[1]
-        length = excess.shape[1] + 1
-        for seam in range(grid.step, length, grid.step):
-            band = slice(max(seam - grid.feather - 1, 0), seam)  # differences of neighbours that touch the band
+        for band in _bands(grid, int(transposed)):
             for start in range(0, excess.shape[0], BLOCK):
                 block = slice(start, start + BLOCK)
                 if both[block, band].any():
                     yield float(excess[block, band][both[block, band]].mean())
+
+
+def _bands(grid: WindowGrid, axis: int) -> Iterator[slice]:
+    """For each seam on axis 0 (columns) or 1 (rows) the differences of neighbouring pixels that touch its band."""
+    for index in range(1, (grid.columns, grid.rows)[axis]):
+        begin = grid.window_at(*((0, index) if axis else (index, 0)))[axis] + grid.crop
+        yield slice(max(begin - 1, 0), begin + grid.feather)

@@ -11,6 +11,7 @@ from geopix2pix.aligned import AlignedView
 from geopix2pix.area import WorkArea
 from geopix2pix.damage import Damage
 from geopix2pix.errors import RasterError
+from geopix2pix.grid import WindowGrid
 from geopix2pix.job import Job
 from geopix2pix.planning import MARGIN
 from geopix2pix.raster import IDENTITY, RasterReader
@@ -36,8 +37,8 @@ def opened(job: Job, damage: Damage | None = None) -> RasterReader:
 
 
 @contextmanager
-def shown(job: Job, damage: Damage | None = None) -> Iterator[Callable[[int], WorkArea]]:
-    """What makes the area of a job that is worked on, given how many outer pixels of windows have no weight.
+def shown(job: Job, damage: Damage | None = None) -> Iterator[Callable[[WindowGrid | None], WorkArea]]:
+    """What makes the area of a job that is worked on, given the windows that look at it; None for any.
 
     `damage` hears of the blocks that cannot be decoded.
     """

@@ -18,8 +18,7 @@ Turn = tuple[bool, bool, int, int]
 class Steadied:
     """An engine whose answers are means over mirror images (4) and shifts by half the total stride (4) of a patch.
 
-    Pixels that a shift moves in repeat the border; they lie in the part of a window that is cropped if half a stride is
-    no more than the crop.
+    Pixels that a shift moves in repeat the border. Those that it moves out count less: their mean is over the others.
     """
 
     def __init__(self, engine: Engine, average: Sequence[Averaging]) -> None:
@@ -40,11 +39,15 @@ class Steadied:
 
     def predict(self, batch: Batch) -> Batch:
         """The mean answer, as that of the engine."""
-        total = np.zeros((), np.float64)
-        turns = list(self._turns())
-        for turn in turns:
-            total = total + _turned_back(self._engine.predict(_turned(batch, turn)), turn)
-        mean: Batch = (total / len(turns)).astype(np.float32)
+        count, _, rows, cols = batch.shape
+        total = np.zeros((count, self.manifest.generator.out_channels, rows, cols))
+        answers = np.zeros((rows, cols))
+        for turn in self._turns():
+            found = _turned_back(self._engine.predict(_turned(batch, turn)), turn)
+            down, right = found.shape[2:]
+            total[:, :, :down, :right] += found
+            answers[:down, :right] += 1
+        mean: Batch = (total / answers).astype(np.float32)
         return mean
 
     def _turns(self) -> Iterator[Turn]:
@@ -63,5 +66,4 @@ def _turned(batch: Batch, turn: Turn) -> Batch:
 
 def _turned_back(batch: Batch, turn: Turn) -> Batch:
     upside_down, left_right, down, right = turn
-    plain = batch[:, :, :: -1 if upside_down else 1, :: -1 if left_right else 1]
-    return np.pad(plain, ((0, 0), (0, 0), (0, down), (0, right)), mode="edge")[:, :, down:, right:]
+    return batch[:, :, :: -1 if upside_down else 1, :: -1 if left_right else 1][:, :, down:, right:]

@@ -167,12 +167,12 @@ def run(job: Job, *, rows: range | None = None, engine: Engine | None = None, pr
         batch = job.batch or (1 if engine.device_type == "cpu" else GPU_BATCH)
         report = None
         if job.results.seam_report is not None:  # before the map is written: what is refused is refused before the work
-            report = measured_seams(scene(0), engine, job.scaling, job.grid, batch=batch, progress=progress)
+            report = measured_seams(scene(None), engine, job.scaling, job.grid, batch=batch, progress=progress)
             damage.blocks.clear()  # it may look at more than results show
         # Elsewhere than on a CPU the bits may depend on the batch.
         parameters = engine.parameters | ({} if engine.device_type == "cpu" else {"batch": batch})
         with _writer(job, parameters, rows) as writer:
-            area, paint = scene(job.grid.crop), painter(job)
+            area, paint = scene(job.grid), painter(job)
             write_rows(area, engine, job.scaling, job.grid, writer, paint, batch, progress, rows, damage)
             opened(job).close()  # a source that was changed meanwhile may be half of this and half of that
             warn_of_damage(job, writer)

@@ -36,7 +36,8 @@ from geopix2pix.parts import (
 from geopix2pix.progress import Progress, repeated, silent
 from geopix2pix.rowband import RowBand, RowBandWriter
 
-FORMAT = 3
+FORMAT = 4
+"""Of what lies in the folder; 4 since windows begin with the scene, so that they finish other rows than before."""
 NEEDED_SHARE = 0.25
 """Room that is asked for, as a share of the raw pixels: less than pictures take, parts and result together, and more
 than maps, which shrink to a tenth. A disk that fills up later is noticed then."""

@@ -17,19 +17,29 @@ windows = st.builds(Window, *[st.integers(-20, 20)] * 2, *[st.integers(0, 20)] *
 
 
 @st.composite
-def grids(draw):
-    """Grids of every kind over scenes from 1 x 1 on, moved to both sides and by more than a step."""
+def grids(draw, parts=True):
+    """Grids of every kind over scenes from 1 x 1 on and over parts, moved to both sides and by more than a step."""
     side = st.one_of(st.just(1), st.integers(1, 70))
     feather, crop = draw(st.sampled_from([0, 1, 2, 4, 8])), draw(st.integers(0, 6))
     step = draw(st.integers(max(feather, 1), feather + 12))
+    width, height = draw(side), draw(side)
+    around = draw(st.tuples(*[st.integers(0, 30)] * 4)) if parts and draw(st.booleans()) else (0, 0, 0, 0)
+    left, top, right, bottom = around
     return WindowGrid(
-        width=draw(side),
-        height=draw(side),
+        width=width,
+        height=height,
         window=step + 2 * crop + feather,
         crop=crop,
         feather=feather,
         offset=draw(st.tuples(st.integers(-60, 60), st.integers(-60, 60))),
+        whole=Window(-left, -top, left + width + right, top + height + bottom) if any(around) else None,
     )
+
+
+def whole_of(grid):
+    """The grid over all of the scene that the grid's is a part of, whose first pixel is then (0, 0)."""
+    whole = grid.whole or grid.scene
+    return replace(grid, width=whole.width, height=whole.height, whole=None)
 
 
 def places(grid):
@@ -38,14 +48,13 @@ def places(grid):
 
 
 def total_weights(grid):
-    """The sum of the weights of all windows at each pixel of the scene, as they stand on the infinite plane."""
+    """The sum of the weights of all windows at each pixel of the scene."""
     total = np.zeros((grid.height, grid.width), np.float32)
-    weights = np.outer(grid.weights, grid.weights)
-    for place in places(grid):
-        window = grid.window_at(*place)
+    for column, row in places(grid):
+        window = grid.window_at(column, row)
         seen = window.intersection(grid.scene)
-        if not seen.is_empty:
-            total[seen.slices] += weights[seen.shifted(-window.col, -window.row).slices]
+        weights = np.outer(grid.weights_at(row, 1), grid.weights_at(column, 0))
+        total[seen.slices] += weights[seen.shifted(-window.col, -window.row).slices]
     return total
 
 
@@ -62,7 +71,8 @@ def test_weights_sum_to_exactly_one(grid):
 @pytest.mark.parametrize("feather", [2**n for n in range(1, 12)])
 def test_products_of_weights_are_exact_for_every_feather(feather):
     """At the widest feather the four weights of a pixel need all 24 bits of a float32."""
-    ramp = WindowGrid(width=1, height=1, window=3 * feather, crop=0, feather=feather).weights[:feather]
+    grid = WindowGrid(width=4 * feather, height=1, window=3 * feather, crop=0, feather=feather)
+    ramp = grid.weights_at(1, 0)[:feather]
     some = ramp[:: max(feather // 64, 1)]
     vertical, horizontal = some[:, None], some[None, :]
     corners = [y * x for y in (vertical, 1 - vertical) for x in (horizontal, 1 - horizontal)]
@@ -77,13 +87,12 @@ class DisturbedGrid(WindowGrid):
     index: int
     error: float
 
-    @property
-    def weights(self):
-        return WindowGrid.weights.fget(self) + np.float32(self.error) * (np.arange(self.window) == self.index)
+    def weights_at(self, index, axis):
+        return super().weights_at(index, axis) + np.float32(self.error) * (np.arange(self.window) == self.index)
 
 
 @settings(deadline=None, max_examples=100)
-@given(grids(), st.data(), st.sampled_from([-1, 1]))
+@given(grids(parts=False), st.data(), st.sampled_from([-1, 1]))
 def test_one_weight_wrong_by_one_part_in_65536_breaks_the_law(grid, data, sign):
     side = 3 * grid.window  # at least one whole window lies in such a scene, wherever the grid begins
     fields = {name: getattr(grid, name) for name in ("window", "crop", "feather", "offset")}
@@ -116,17 +125,52 @@ def test_a_pixel_is_finished_by_the_last_window_that_has_weight_there(grid):
 def test_support_is_where_the_weights_are_not_zero(grid):
     for place in places(grid):
         window = grid.window_at(*place)
-        cols, rows = (np.flatnonzero(grid.weights) + start for start in (window.col, window.row))
+        cols, rows = (np.flatnonzero(grid.weights_at(place[axis], axis)) + window[axis] for axis in (0, 1))
         cols, rows = cols[(cols >= 0) & (cols < grid.width)], rows[(rows >= 0) & (rows < grid.height)]
         assert grid.support(*place) == (cols[0], rows[0], len(cols), len(rows))
 
 
 @laws
+@given(grids(parts=False))
+def test_no_window_is_used_that_is_not_needed_to_cover_the_scene(grid):
+    first, last = grid.window_at(0, 0), grid.window_at(grid.columns - 1, grid.rows - 1)
+    for axis in (0, 1):
+        begin, end, size = first[axis], last[axis] + grid.window, grid.scene[axis + 2]
+        assert begin <= 0 < begin + grid.step, "the next one begins inside"
+        assert end >= size
+        assert end - grid.step < size or last[axis] == begin, "the one before ends inside"
+
+
+@laws
 @given(grids())
-def test_windows_that_do_not_touch_the_scene_are_left_out(grid):
+def test_every_window_has_weight_in_the_scene(grid):
     assert grid.columns > 0 and grid.rows > 0
-    for outside in [(-1, 0), (grid.columns, 0), (0, -1), (0, grid.rows)]:
-        assert grid.support(*outside).is_empty
+    assert not any(grid.support(*place).is_empty for place in places(grid))
+
+
+@laws
+@given(grids(), st.sampled_from([0, 1, 2, 5]))
+def test_weight_keeps_a_crop_from_where_a_window_ends_and_the_whole_does_not(grid, trim):
+    grid, whole = replace(grid, trim=trim), grid.whole or grid.scene
+    for place in places(grid):
+        seen, support = grid.seen_at(*place), grid.support(*place)
+        assert grid.weighted(seen) == support
+        assert seen.col <= whole.col or support.col >= seen.col + grid.crop
+        assert seen.row <= whole.row or support.row >= seen.row + grid.crop
+        assert seen.right >= whole.right or support.right <= seen.right - grid.crop
+        assert seen.bottom >= whole.bottom or support.bottom <= seen.bottom - grid.crop
+
+
+@laws
+@given(grids())
+def test_windows_have_full_weight_at_the_border_of_a_whole_and_a_ramp_between_neighbours(grid):
+    whole, ramp = grid.whole or grid.scene, [(2 * n + 1) / (2 * grid.feather) for n in range(grid.feather)]
+    for place, axis in product(places(grid), (0, 1)):
+        begin, weights = grid.window_at(*place)[axis], grid.weights_at(place[axis], axis)
+        at_border = begin <= whole[axis], begin + grid.window >= whole[axis] + whole[axis + 2]
+        for ends, side in zip(at_border, (weights, weights[::-1]), strict=True):
+            expected = [1] * (grid.crop + 1) if ends else [0] * grid.crop + ramp
+            assert side[: len(expected)].tolist() == expected
 
 
 @laws
@@ -140,21 +184,37 @@ def test_moving_the_grid_by_whole_steps_changes_nothing(grid, columns, rows):
 @laws
 @given(grids())
 def test_an_offset_moves_every_window_by_itself(grid):
-    window = grid.window_at(0, 0)
-    assert (window.col + grid.crop + grid.feather - grid.offset[0]) % grid.step == 0
-    assert (window.row + grid.crop + grid.feather - grid.offset[1]) % grid.step == 0
+    whole = grid.whole or grid.scene
+    for place in places(grid):
+        window = grid.window_at(*place)
+        assert (window.col - whole.col - grid.offset[0]) % grid.step == 0
+        assert (window.row - whole.row - grid.offset[1]) % grid.step == 0
 
 
-def test_the_first_window_has_full_weight_from_the_first_pixel_on():
+def test_the_first_window_begins_with_the_scene():
     grid = WindowGrid.fitted(1000, 300, window=256, overlap=64, stride=32)
     assert (grid.crop, grid.feather, grid.step, grid.overlap) == (24, 16, 192, 64)
-    assert (grid.columns, grid.rows) == (6, 2)
-    assert grid.window_at(0, 0) == Window(-40, -40, 256, 256)
-    assert grid.window_at(1, 0) == Window(152, -40, 256, 256)
-    assert grid.support(1, 0) == Window(176, 0, 208, 192)
-    assert grid.finished(0, 0) == Window(0, 0, 176, 176)
-    assert grid.finished(5, 1) == Window(944, 176, 56, 124)
-    assert grid.weights[:42].tolist() == [0.0] * 24 + [(2 * k + 1) / 32 for k in range(16)] + [1.0] * 2
+    assert (grid.columns, grid.rows) == (5, 2)
+    assert grid.window_at(0, 0) == Window(0, 0, 256, 256)
+    assert grid.window_at(4, 1) == Window(768, 192, 256, 256)
+    assert grid.support(0, 0) == Window(0, 0, 232, 232)
+    assert grid.support(1, 0) == Window(216, 0, 208, 232)
+    assert grid.finished(0, 0) == Window(0, 0, 216, 216)
+    assert grid.finished(4, 1) == Window(792, 216, 208, 84)
+    ramp = [(2 * k + 1) / 32 for k in range(16)]
+    assert grid.weights_at(1, 0).tolist() == [0.0] * 24 + ramp + [1.0] * 176 + ramp[::-1] + [0.0] * 24
+    assert grid.weights_at(0, 0).tolist() == [1.0] * 216 + ramp[::-1] + [0.0] * 24
+    assert grid.weights_at(4, 0).tolist() == [0.0] * 24 + ramp + [1.0] * 216
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "overlap", "count", "share"),
+    [(4096, 1024, 256, 5, 1.5625), (4096, 1536, 256, 3, 1.265625), (512, 1024, 256, 1, 1), (1024, 1024, 256, 1, 1)],
+)
+def test_borders_cost_no_windows(size, window, overlap, count, share):
+    grid = replace(WindowGrid.fitted(size, size, window=window, overlap=overlap, stride=32), trim=32)
+    assert (grid.columns, grid.rows) == (count, count)
+    assert grid.computed_pixels == share * size**2
 
 
 def test_without_overlap_the_windows_lie_side_by_side():
@@ -220,6 +280,7 @@ def test_an_overlap_that_does_not_fit_is_refused_with_the_remedy(window, overlap
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"whole": Window(1, 0, 8, 9)}, "is no part of"),
         ({"width": 0}, "scene of 0 x 9 pixels"),
         ({"height": -1}, "scene of 9 x -1 pixels"),
         ({"feather": 3}, "feather 3 must be 0 or a power of two"),
@@ -244,16 +305,16 @@ def test_alignment_is_the_stride_where_the_window_is_larger_and_a_quarter_window
 
 @laws
 @given(grids(), st.sampled_from([1, 2, 4, 5]))
-def test_what_is_trimmed_of_a_window_lies_further_out_than_its_crop(grid, trim):
-    trimmed = replace(grid, trim=trim)
+def test_what_is_trimmed_of_a_window_lies_outside_of_the_whole(grid, trim):
+    trimmed, whole = replace(grid, trim=trim), grid.whole or grid.scene
     for place in places(grid):
         window, seen = grid.window_at(*place), trimmed.seen_at(*place)
         assert seen == seen.intersection(window)
         cut = (seen.col - window.col, seen.row - window.row, window.right - seen.right, window.bottom - seen.bottom)
         assert all(side % trim == 0 for side in cut), "the network would see the scene in another phase"
-        wanted = window.intersection(grid.scene.padded(grid.crop))
+        wanted = window.intersection(whole)
         assert wanted == wanted.intersection(seen)
-        assert seen == seen.intersection(grid.scene.padded(grid.crop + trim - 1))
+        assert seen == seen.intersection(whole.padded(trim - 1)), "no more is computed than the rounding asks for"
         assert grid.seen_at(*place) == window
     seen = [trimmed.seen_at(*place) for place in places(grid)]
     assert trimmed.computed_pixels == sum(window.width * window.height for window in seen)
@@ -261,15 +322,23 @@ def test_what_is_trimmed_of_a_window_lies_further_out_than_its_crop(grid, trim):
 
 
 @laws
-@given(grids(), st.data())
-def test_the_windows_of_a_part_are_trimmed_like_those_of_the_whole(grid, data):
-    whole = replace(grid, trim=2)
-    col, row = (data.draw(st.integers(0, side - 1)) for side in (grid.width, grid.height))
-    offset = (grid.offset[0] - col, grid.offset[1] - row)
-    size = {"width": grid.width - col, "height": grid.height - row}
-    part = replace(whole, offset=offset, whole=grid.scene.shifted(-col, -row), **size)
-    seen = {whole.seen_at(*place) for place in places(whole)}
-    assert {part.seen_at(*place).shifted(col, row) for place in places(part)} <= seen
+@given(grids())
+def test_a_part_is_seen_and_blended_like_the_same_pixels_of_the_whole(grid):
+    part, whole = replace(grid, trim=2), replace(whole_of(grid), trim=2)
+    by = (0, 0) if grid.whole is None else (-grid.whole.col, -grid.whole.row)
+    here = part.scene.shifted(*by)
+    windows = {whole.window_at(*place): place for place in places(whole) if not _empty(whole, place, here)}
+    assert {part.window_at(*place).shifted(*by) for place in places(part)} == windows.keys()
+    for place in places(part):
+        same = windows[part.window_at(*place).shifted(*by)]
+        assert part.seen_at(*place).shifted(*by) == whole.seen_at(*same)
+        assert part.support(*place).shifted(*by) == whole.support(*same).intersection(here)
+        for axis in (0, 1):
+            assert np.array_equal(part.weights_at(place[axis], axis), whole.weights_at(same[axis], axis))
+
+
+def _empty(grid, place, area):
+    return grid.support(*place).intersection(area).is_empty
 
 
 @laws

@@ -98,9 +98,9 @@ def small_field(precision: str) -> tuple[Callable[[np.ndarray], np.ndarray], int
 
 
 @pytest.mark.parametrize(("precision", "limit"), [("float64", 1e-9), ("float32", 1e-5)])
-@pytest.mark.parametrize("size", [(150, 130), (20, 100)])
-@pytest.mark.parametrize("trimmed", [False, True])
+@pytest.mark.parametrize(("size", "trimmed"), [((150, 130), True), ((20, 100), True), ((150, 130), False)])
 def test_moving_the_grid_by_the_total_stride_changes_nothing(precision, limit, size, trimmed) -> None:
+    """Except, with windows of one size, near a border: the farther they reach out, the more reflection they see."""
     predict, field, stride = small_field(precision)
     data = np.random.default_rng(0).integers(0, 255, (3, *size), np.uint8, endpoint=True)
     scaling, crop, feather = Scaling.full_range("uint8", 3), -(-field // 2 // stride) * stride, 8
@@ -114,10 +114,12 @@ def test_moving_the_grid_by_the_total_stride_changes_nothing(precision, limit, s
         found = list(pieces(ArrayScene(data), predict, scaling, Blender(grid, 3, precision), 3))
         return mosaic(found, 3, *size)
 
+    reach = 0 if trimmed else field // 2
+    inside = np.s_[:, reach : size[0] - reach, reach : size[1] - reach]
     still = translated((0, 0))
-    assert np.ptp(still) > 0.1, "a constant mosaic would prove nothing"
+    assert np.ptp(still[inside]) > 0.1, "a constant mosaic would prove nothing"
     for steps in [(1, 0), (0, 1), (2, 5), (-3, 1)]:
-        assert np.abs(translated((steps[0] * stride, steps[1] * stride)) - still).max() <= limit
+        assert np.abs(translated((steps[0] * stride, steps[1] * stride)) - still)[inside].max() <= limit
 
 
 def test_without_crop_moving_the_grid_does_change_something() -> None:
@@ -164,7 +166,7 @@ def test_a_small_scene_is_not_computed_as_if_it_were_as_large_as_a_window() -> N
     grid = replace(WindowGrid.fitted(30, 20, window=256, overlap=32, stride=8), trim=8)
     assert len(list(pieces(ArrayScene(data), predict, Scaling.full_range("uint8", 3), Blender(grid, 3), 1))) == 1
     ((_, _, rows, cols),) = computed
-    assert (rows - 20, cols - 30) <= (2 * grid.crop + 2 * 7, 2 * grid.crop + 2 * 7)
+    assert (rows, cols) == (24, 32)
 
 
 def test_windows_without_data_are_not_computed(tmp_path: Path) -> None:

@@ -119,6 +119,13 @@ def test_averages_are_means_over_mirror_images_and_shifts(palette_manifest: Mani
     assert np.allclose(found[:, 0][(slice(None), *inner)], expected[(slice(None), *inner)], rtol=1e-6)
 
 
+def test_averages_know_every_pixel_up_to_the_border(palette_manifest: Manifest) -> None:
+    """A pixel that a shift moves out is no mean of its neighbours: the border of a scene is part of the map."""
+    engine = SimpleNamespace(manifest=palette_manifest, predict=lambda batch: batch)
+    batch = np.random.default_rng(0).random((2, 3, 64, 64)).astype(np.float32)
+    assert np.array_equal(Steadied(engine, ("flips", "shifts")).predict(batch), batch)
+
+
 def test_an_average_over_flips_does_not_know_left_from_right(palette_model: Path, tmp_path: Path) -> None:
     data = np.random.default_rng(1).integers(1, 255, (3, 64, 64), np.uint8)
     options = {"model": palette_model, "threads": 1, "average": ("flips",), "window": 256, "overlap": 64}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from geopix2pix import translate
 from geopix2pix.errors import Cancelled, ConfigError, OutputError, RasterError, SceneError, SceneWarning
 from geopix2pix.grid import WindowGrid
+from geopix2pix.journal import read_journal, start_journal
 from geopix2pix.manifest import Manifest
 from geopix2pix.normalize import Scaling
 from geopix2pix.output import OutputSpec
@@ -169,6 +170,23 @@ def test_a_changed_source_is_noticed(masked_scene: Path, tiny_model: Path, tmp_p
         translate(masked_scene, output, model=tiny_model)
     fresh = translate(masked_scene, tmp_path / "fresh.tif", model=tiny_model)
     assert output.read_bytes() == fresh.read_bytes()
+
+
+def test_rows_of_a_version_with_other_windows_are_not_gone_on_with(
+    masked_scene: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    def cancel(event: Event) -> None:
+        if event.done == 11:
+            raise Cancelled("enough")
+
+    output = tmp_path / "out.tif"
+    with pytest.raises(Cancelled):
+        translate(masked_scene, output, model=tiny_model, progress=cancel)
+    journal = tmp_path / "out.tif.part" / "journal.jsonl"
+    lines = read_journal(journal)
+    start_journal(journal, [lines[0] | {"format": 3}, *lines[1:]])
+    with pytest.warns(UserWarning, match="format was 3, is 4; starting anew"):
+        translate(masked_scene, output, model=tiny_model)
 
 
 def test_a_palette_model_paints_display_colours_only(scene: Path, palette_model: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from geopix2pix.measures.perceptual import KNOWN_SHARE, SIDE, SMALLEST, features
 from geopix2pix.measures.tally import FILL, MARGIN, Levels, Sample, Tally, pooled, tally
 from geopix2pix.pair import Pair
 
-BORDER = 32  # pixels along the border of a scene, where a network sees reflected ground
+BORDER = 32  # pixels along the border of a scene, beyond which a network sees no ground
 UNKNOWN = 255  # in rasters of errors
 
 Bytes = npt.NDArray[np.uint8]
