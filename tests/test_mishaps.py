@@ -76,7 +76,7 @@ def noise(tmp_path: Path) -> Path:
     """A scene of six rows of six windows."""
     folder = tmp_path / "in"
     folder.mkdir()
-    data = np.random.default_rng(8).integers(0, 255, (3, 240, 240), np.uint8)
+    data = np.random.default_rng(8).integers(0, 255, (3, 288, 288), np.uint8)
     return write_scene(folder / "scene.tif", data, photometric="rgb")
 
 
@@ -192,7 +192,7 @@ def test_a_source_that_is_replaced_while_it_is_read_makes_no_result(
 ) -> None:
     def replace(event: Event) -> None:
         if event.done == 20:
-            write_scene(noise, np.zeros((3, 240, 240), np.uint8), photometric="rgb")
+            write_scene(noise, np.zeros((3, 288, 288), np.uint8), photometric="rgb")
 
     with pytest.raises(RasterError, match="was changed after it was looked at|cannot read"):
         translate(noise, tmp_path / "map.tif", model=tiny_model, threads=1, progress=replace)
