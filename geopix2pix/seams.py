@@ -133,9 +133,13 @@ def measured_seams(
         # Windows lie where they do in a translation, but end a crop outside of the scene: its border, which may look
         # otherwise under another grid, is no seam.
         placed = replace(
-            grid, width=area.width, height=area.height, whole=whole.padded(crop), crop=crop, feather=feather
+            _moved(grid, crop),
+            width=area.width,
+            height=area.height,
+            whole=whole.padded(crop),
+            crop=crop,
+            feather=feather,
         )
-        placed = _moved(placed, crop)
         still = mosaics.under(placed)
         for by, shift in shifts.items():
             found = measure(still, mosaics.under(_moved(placed, shift)), engine)
