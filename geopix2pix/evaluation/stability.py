@@ -27,7 +27,7 @@ def flatness(engine: Engine, grid: WindowGrid) -> dict[str, Any]:
     """What the model paints on scenes of one colour, where the right answer is one colour; ready for JSON.
 
     `spread` is the largest difference before any rounding, in grey levels, `colors` the largest number of colours in
-    the finished map, both over the part of a window that is used.
+    the finished map, both over the part of a window that is used where others lie beside it.
     """
     manifest = engine.manifest
     used = slice(grid.crop, grid.window - grid.crop)
