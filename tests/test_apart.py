@@ -156,7 +156,7 @@ def test_a_dry_run_foresees_which_scene_ends_the_process(scenes: Path, exported_
     batch = batch_of([scenes], tmp_path / "maps", model=exported_model, threads=1)
 
     def kill(event: Event) -> None:
-        if event.stage == "probe" and event.done == 2:
+        if event.stage == "probe" and event.done == 1:
             os.kill(other(), signal.SIGSEGV)
 
     with warnings.catch_warnings():

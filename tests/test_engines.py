@@ -18,6 +18,7 @@ from geopix2pix.model import ModelFile, default_model
 from geopix2pix.onnx_engine import OnnxEngine
 from geopix2pix.progress import Event
 from geopix2pix.torch_engine import TorchEngine
+from tests.rasters import ROTATED, write_raster
 
 # --- which one ---
 
@@ -223,10 +224,20 @@ def test_other_windows_than_the_exported_one_are_refused_before_the_work(
     with pytest.raises(ConfigError, match="exported for windows of 64 alone"):
         translate(scene, tmp_path / "out.tif", model=fixed, window=32)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fixed.onnx"]
-    one = translate(scene, tmp_path / "fixed.tif", model=fixed, window=64, threads=1)
-    two = translate(scene, tmp_path / "free.tif", model=exported_model, threads=1)
-    with rasterio.open(one) as first, rasterio.open(two) as second:
-        assert np.array_equal(first.read(), second.read())
+
+
+def test_a_model_for_windows_of_one_side_paints_what_one_for_any_paints(exported_model: Path, tmp_path: Path) -> None:
+    """Where its windows end with the scene; where they reach out they see its reflection, which others do not see."""
+    fixed = with_windows(exported_model, 64, tmp_path / "fixed.onnx")
+    data = np.random.default_rng(2).integers(1, 255, (3, 64 + 48, 64 + 2 * 48), np.uint8)
+    for size, inside in (((112, 160), np.s_[:]), ((110, 150), np.s_[:, :80, :120])):
+        picture = data[:, : size[0], : size[1]]
+        source = write_raster(tmp_path / "scene.tif", picture, crs="EPSG:32633", transform=ROTATED, photometric="rgb")
+        one, two = tmp_path / "fixed.tif", tmp_path / "free.tif"
+        translate(source, one, model=fixed, threads=1, overwrite=True)
+        translate(source, two, model=exported_model, threads=1, overwrite=True)
+        with rasterio.open(one) as first, rasterio.open(two) as second:
+            assert np.array_equal(first.read()[inside], second.read()[inside])
 
 
 def spoiled(path: Path, target: Path, node: onnx.NodeProto) -> Path:
