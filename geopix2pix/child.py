@@ -33,7 +33,18 @@ def bind(*ignored: signal.Signals) -> None:
     """Leave some signals to the process that started this one, and end at once when that one has ended."""
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
+    if os.name == "posix":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKING)  # which `unasked` has left blocked
     Thread(target=_end_with_parent, daemon=True).start()
+
+
+def leave_group(number: int = 0) -> None:
+    """Leave the processes of a command, which are asked to stop all at once: who has started this one ends it.
+
+    For processes that a library starts, which tells them a `number`.
+    """
+    if os.name == "posix":
+        os.setpgid(0, 0)
 
 
 def ending(code: int | None) -> str:

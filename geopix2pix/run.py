@@ -9,6 +9,7 @@ from typing import Any
 import filelock
 from torch.utils.data import DataLoader
 
+from geopix2pix.child import leave_group
 from geopix2pix.configuration import WITHOUT_EFFECT, TrainingConfig
 from geopix2pix.dataset import Item, PairedTiles, StillTiles, scaling_of
 from geopix2pix.errors import ConfigError, GeoPix2PixError, OutputError, PairsError
@@ -92,11 +93,14 @@ class Run:
         size = self.config.batch // parts
         starts = range((first * parts + part) * size, last * self.config.batch, self.config.batch)
         numbers = (number for start in starts for number in range(start, start + size))
-        return _plainly(DataLoader(self.training, size, sampler=numbers, num_workers=self.config.workers))
+        workers = self.config.workers
+        loader = DataLoader(self.training, size, sampler=numbers, num_workers=workers, worker_init_fn=leave_group)
+        return _plainly(loader)
 
     def validation_batches(self) -> Iterator[Item]:
         """All crops by which the model is judged."""
-        return _plainly(DataLoader(self.validation, self.config.batch, num_workers=self.config.workers))
+        workers = self.config.workers
+        return _plainly(DataLoader(self.validation, self.config.batch, num_workers=workers, worker_init_fn=leave_group))
 
 
 def _plainly(batches: Iterable[Item]) -> Iterator[Item]:

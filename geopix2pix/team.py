@@ -1,7 +1,6 @@
 """The processes that train one model together, and how each of them computes; one alone is a team, too."""
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
@@ -14,6 +13,7 @@ from accelerate.utils import patch_environment
 from accelerate.utils.other import get_free_port
 from torch import Tensor, nn
 
+from geopix2pix.child import ASKING, bind, unasked
 from geopix2pix.configuration import TrainingConfig
 from geopix2pix.errors import ConfigError, GeoPix2PixError, TrainingError
 
@@ -137,8 +137,9 @@ def assisted(processes: int, assist: Callable[..., None], *arguments: object) ->
         context.Process(target=_assisting, args=(complaints, assist, rank, port, *arguments))
         for rank in range(1, processes)
     ]
-    for other in others:
-        other.start()
+    with unasked():
+        for other in others:
+            other.start()
     try:
         yield port
         for other in others:
@@ -156,12 +157,12 @@ def assisted(processes: int, assist: Callable[..., None], *arguments: object) ->
         ) from error
     finally:
         for other in others:
-            other.terminate()
+            other.kill()
             other.join()
 
 
 def _assisting(complaints: Any, assist: Callable[..., None], rank: int, port: int, *arguments: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides what is done about it
+    bind(*ASKING)  # the first process decides what is done about it
     try:
         assist(rank, port, *arguments)
     except (GeoPix2PixError, RuntimeError) as error:  # the first process tells it, unless it is the one that is gone

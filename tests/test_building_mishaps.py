@@ -90,16 +90,26 @@ def test_a_build_that_is_killed_again_and_again_ends_in_the_same_bytes_and_leave
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGTERM")
-def test_a_build_that_is_asked_to_stop_says_how_to_go_on(sides):
+@pytest.mark.parametrize(
+    ("send", "number", "step"),
+    [(os.kill, signal.SIGTERM, 1), (os.killpg, signal.SIGTERM, 2), (os.killpg, signal.SIGINT, 1)],
+)
+def test_a_build_that_is_asked_to_stop_says_how_to_go_on(sides, send, number, step):
+    """It alone, or with all of its processes, as by batch systems and terminals."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(
-        command(sides, sides / "tiles", 2), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command(sides, sides / "tiles", 2), cwd=REPOSITORY, start_new_session=True, **pipes
     ) as process:
+        seen = 0
         for line in iter(process.stdout.readline, b""):
-            if json.loads(line).get("stage") == "cut":
-                process.send_signal(signal.SIGTERM)
+            seen += json.loads(line).get("stage") == "cut"
+            if seen == step:
+                time.sleep(0.2)  # at the first step into the start of the others, which takes a second
+                send(process.pid, number)
                 break
         last = json.loads(process.stdout.read().splitlines()[-1])
-    assert process.returncode == 130
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (130, b"")
     assert last["event"] == "error" and "same command" in last["message"]
     assert run(command(sides, sides / "tiles", 2)).returncode == 0
 

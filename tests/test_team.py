@@ -1,6 +1,7 @@
 """Processes that train together: what each does of it, and that all of it is what one process would have done."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -196,6 +197,34 @@ if __name__ == "__main__":
     pairs = make_pairs(Path(sys.argv[1]) / "town")
     train(pairs, Path(sys.argv[1]) / "run", tiny(pairs, processes=2, epochs=4000), device_name="cpu")
 """
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from cli.session import session
+from test_team import make_pairs, tiny, train
+if __name__ == "__main__":
+    pairs = make_pairs(Path(sys.argv[1]) / "town")
+    with session("train", "json") as report:
+        config = tiny(pairs, processes=2, workers=1, epochs=4000)
+        train(pairs, Path(sys.argv[1]) / "run", config, device_name="cpu", progress=report)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_a_signal_to_all_processes_cancels_and_is_no_failure(tmp_path: Path) -> None:
+    """Batch systems send it to those that help and to those that read pictures, too."""
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    line = [sys.executable, "-c", COMMAND, str(tmp_path), *folders]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
+        told = (json.loads(text) for text in child.stdout)
+        assert next(event for event in told if event.get("stage") == "train" and event["done"] == 5)
+        os.killpg(child.pid, signal.SIGTERM)
+        last = list(told)[-1]
+    assert (child.returncode, last["event"], last["code"]) == (130, "error", 130), last
 
 
 @pytest.mark.slow

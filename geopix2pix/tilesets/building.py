@@ -10,7 +10,7 @@ from warnings import warn
 from geopix2pix import __version__
 from geopix2pix.cartography.style import Style
 from geopix2pix.cartography.vectors import prepare
-from geopix2pix.errors import TileSetWarning
+from geopix2pix.errors import TileSetError, TileSetWarning
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line
 from geopix2pix.progress import Event, Progress, silent
@@ -119,11 +119,15 @@ def _cut(plan: Plan, site: Site, jobs: Sequence[Job], stage: str, workers: int, 
     rest = [job for job in jobs if job.name not in known]
     done = len(jobs) - len(rest)
     progress(Event(stage, done, len(jobs), "tiles"))
-    for some in lines(plan, site.tiles, rest, workers):
-        site.record(stage, some)
-        known |= {line["name"]: line for line in some}
-        done += len(some)
-        progress(Event(stage, done, len(jobs), "tiles"))
+    try:
+        for some in lines(plan, site.tiles, rest, workers):
+            site.record(stage, some)
+            known |= {line["name"]: line for line in some}
+            done += len(some)
+            progress(Event(stage, done, len(jobs), "tiles"))
+    except TileSetError:
+        progress(Event(stage, done, len(jobs), "tiles"))  # what asks all processes to stop may end the others first
+        raise
     return [known[job.name] for job in jobs]
 
 

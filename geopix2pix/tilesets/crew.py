@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geopix2pix.child import bind
+from geopix2pix.child import bind, unasked
 from geopix2pix.errors import TileSetError
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line
@@ -107,7 +107,8 @@ def lines(plan: Plan, folder: Path, jobs: Iterable[Job], workers: int) -> Iterat
         pending: deque[Future[list[Line]]] = deque()
         try:
             for chunk in chunks:
-                pending.append(pool.submit(_cut, chunk))
+                with unasked():  # it starts processes
+                    pending.append(pool.submit(_cut, chunk))
                 if len(pending) >= AHEAD * workers:
                     yield pending.popleft().result()
             while pending:
@@ -127,7 +128,7 @@ _cutters: list[Cutter] = []  # of this process; functions of a pool have no othe
 
 def _begin(plan: Plan, folder: Path) -> None:
     """Make ready a process of the crew."""
-    bind(signal.SIGINT)  # whoever started the crew ends it
+    bind(signal.SIGINT)  # whoever started the crew ends it, by SIGTERM
     warnings.simplefilter("ignore")  # what is doubtful was told when the plan was made
     _cutters.append(Cutter(plan, folder))
 
