@@ -21,8 +21,9 @@ from geopix2pix.remote import OPENED_AS, RemoteFile, Source
 DRIVERS = ("GTiff", "JPEG", "PNG", "WEBP", "JP2OpenJPEG", "GIF", "BMP", "HFA", "ENVI", "EHdr")
 """File formats that are opened, beside mosaics in GDAL's VRT format. None of them is a service or a database."""
 
-SETTINGS = {
-    "GDAL_CACHEMAX": 64 * 2**20,  # bytes for rasterio; GDAL's own default is 5 % of the memory
+CACHE_BYTES, MAX_CACHE_BYTES = 16 * 2**20, 64 * 2**20
+SETTINGS: dict[str, Any] = {
+    "GDAL_CACHEMAX": CACHE_BYTES,  # bytes for rasterio; GDAL's own default is 5 % of the memory; see _make_room
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     # No file that we open may make GDAL talk to the network. Names are checked before they are opened; should one slip
     # through, no remote name is allowed and all traffic goes to a proxy that does not exist.
@@ -32,6 +33,7 @@ SETTINGS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",  # georeferences and masks may lie in files beside the raster
 }
 
+SEEN = 1024  # side of the windows in which rasters are read, by default
 MAX_PIXELS = 10**11
 MAX_BLOCK_BYTES = 512 * 2**20
 MAX_VRT_BYTES = 2**26
@@ -177,6 +179,21 @@ def _check_dataset(path: Source, dataset: DatasetReader, max_pixels: int) -> Non
         if (needed := rows * cols * np.dtype(dtype).itemsize * interleaved) > MAX_BLOCK_BYTES:
             found = f"blocks of {needed} bytes, above {MAX_BLOCK_BYTES}, which are read whole"
             raise RasterError(f"{path}: has {found}; convert it to a tiled GeoTIFF")
+    _make_room(dataset)
+
+
+def _make_room(dataset: DatasetReader) -> None:
+    """Let GDAL's cache, one for all rasters, hold the blocks that a window touches twice: wide strips, large tiles.
+
+    With less room they would be decoded for each band, and again for each neighbouring window.
+    """
+    needed = 0
+    for shape, dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
+        sides = zip(shape, dataset.shape, strict=True)
+        rows, cols = (min(-(-(SEEN - 1) // side) + 1, -(-whole // side)) * side for side, whole in sides)
+        needed += 2 * rows * cols * np.dtype(dtype).itemsize
+    if needed > CACHE_BYTES:
+        SETTINGS["GDAL_CACHEMAX"] = max(SETTINGS["GDAL_CACHEMAX"], min(needed, MAX_CACHE_BYTES))
 
 
 def _is_vrt(path: Path) -> bool:

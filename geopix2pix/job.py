@@ -207,7 +207,7 @@ class Job:
         """
         values = len(self.manifest.source.names) + self.manifest.generator.out_channels
         reads = 3 * (self.batch or 1) * self.grid.window**2 * 4 * values
-        return reads + int(str(SETTINGS["GDAL_CACHEMAX"]))
+        return reads + int(SETTINGS["GDAL_CACHEMAX"])
 
     def to_json(self) -> dict[str, Any]:
         """What is going to be done, as JSON values: for dry runs and summaries."""

@@ -70,7 +70,7 @@ def write_rows(
     if first == rows.stop:
         return
     batches = Batches(engine, batch)
-    with closing(pieces(source, batches.predict, scaling, blender, batch, begin)) as found, Behind[int](2) as behind:
+    with closing(pieces(source, batches.predict, scaling, blender, batch, begin)) as found, Behind[int](1) as behind:
         for piece in found:
             if piece.row >= first:
                 for done in behind.call(partial(write, piece)):

@@ -1,4 +1,4 @@
-"""Memory: nine times the pixels are translated in what one ninth needs, the making of the COG included."""
+"""Memory: scenes several times as wide or as high are translated in what a small one needs, the COG included."""
 
 import subprocess
 import sys
@@ -17,11 +17,11 @@ pytestmark = [
 def test_peak_memory_does_not_grow_with_the_scene(tmp_path: Path) -> None:
     model, tile = tiny_model(tmp_path / "tiny.onnx"), picture(tmp_path)
     peaks = []
-    for side in (3000, 9000):  # both have windows of full size, and fill GDAL's block cache
-        given = [str(repeated(tmp_path, tile, side, side)), str(tmp_path / "map.tif"), str(model), "onnxruntime"]
+    for size in ((3000, 2000), (15000, 2000), (3000, 12000)):  # all have windows of full size
+        given = [str(repeated(tmp_path, tile, *size)), str(tmp_path / "map.tif"), str(model), "onnxruntime"]
         # In a process of its own: its peak is told by VmHWM, which begins anew with each program.
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", "--watch", *given]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
         peaks.append(int(done.stdout.split()[0]))
         (tmp_path / "map.tif").unlink()
-    assert peaks[1] < 1.1 * peaks[0], f"{peaks} MiB"
+    assert max(peaks) < 1.1 * min(peaks), f"{peaks} MiB"

@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.shutil import copy
 from rasterio.windows import Window as RasterioWindow
 
+from geopix2pix import gdal
 from geopix2pix.bands import sample_windows
 from geopix2pix.errors import GeoPix2PixError, RasterError, SceneError, SceneWarning
 from geopix2pix.fill import FILL_RADIUS
@@ -389,6 +391,31 @@ def test_a_programming_mistake_is_not_told_as_a_damaged_file(tmp_path):
         guarded(tmp_path / "a.tif", "read it"),
     ):
         raise MemoryError
+
+
+@pytest.mark.parametrize(
+    ("width", "layout", "expected"),
+    [
+        (9000, {"tiled": True, "blockxsize": 256, "blockysize": 256}, gdal.CACHE_BYTES),
+        (2000, {"blockysize": 1}, gdal.CACHE_BYTES),
+        (4000, {"blockysize": 1}, 2 * 1024 * 4000 * 3),
+        (4000, {"blockysize": 700}, 2 * 2 * 700 * 4000 * 3),  # of 1100 rows in strips of 700 all are needed
+        (9000, {"blockysize": 8}, 2 * 129 * 8 * 9000 * 3),
+        (40000, {"blockysize": 8}, gdal.MAX_CACHE_BYTES),
+    ],
+)
+def test_the_cache_holds_what_a_window_touches_twice_up_to_a_limit(tmp_path, monkeypatch, width, layout, expected):
+    """It does not shrink again, since it is that of all rasters; and knows the blocks of what a mosaic is made of."""
+    size = {"width": width, "height": 1100, "count": 3, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", sparse_ok=True, transform=ROTATED, **layout, **size):
+        pass
+    copy(tmp_path / "a.tif", tmp_path / "a.vrt", driver="VRT")
+    write_raster(tmp_path / "b.tif", coordinates(1, 9, 9, "uint8"))
+    for name, most in (("a.tif", expected), ("a.vrt", gdal.MAX_CACHE_BYTES)):
+        monkeypatch.setitem(gdal.SETTINGS, "GDAL_CACHEMAX", gdal.CACHE_BYTES)
+        for path in (tmp_path / "b.tif", tmp_path / name, tmp_path / "b.tif"):
+            RasterReader(path).close()
+        assert expected <= gdal.SETTINGS["GDAL_CACHEMAX"] <= most
 
 
 def test_blocks_that_do_not_fit_into_memory_are_refused(tmp_path):
