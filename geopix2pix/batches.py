@@ -42,7 +42,7 @@ class Batches:
                 self._halve()
             else:
                 done += len(part)
-        return np.concatenate(answers)
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
     def _filled(self, part: Batch) -> Batch:
         if not self._fills or len(part) == self._size:

@@ -64,8 +64,10 @@ class Scaling:
         wider values keep the 24 bits of a float32.
         """
         center, half = self._center_and_half(array, array.dtype)
-        scaled: npt.NDArray[np.float32] = ((array - center) / half).astype(np.float32, copy=False)
-        return scaled.clip(-1, 1) if self.clip else scaled
+        values = array - center
+        values /= half
+        scaled: npt.NDArray[np.float32] = values.astype(np.float32, copy=False)
+        return np.clip(scaled, -1, 1, out=scaled) if self.clip else scaled
 
     def backward(self, array: npt.NDArray[np.float32], dtype: str) -> npt.NDArray[Any]:
         """[-1, 1] to band units of `dtype`, shape (bands, rows, cols).

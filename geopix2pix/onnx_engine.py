@@ -67,7 +67,8 @@ class OnnxEngine:
             ModelFileError: the graph cannot be computed, or answers with something else.
         """
         # One by one: what a patch becomes must not depend on its company, and batches save no time on a CPU.
-        return np.concatenate([self._answer(patch[None]) for patch in batch])
+        answers = [self._answer(patch[None]) for patch in batch]
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
     def _answer(self, patch: Batch) -> Batch:
         expected = (1, self.manifest.generator.out_channels, *patch.shape[2:])

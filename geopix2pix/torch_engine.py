@@ -113,7 +113,7 @@ class TorchEngine:
         size = 1 if self.device_type == "cpu" else len(batch)
         with device.enough_memory("give a smaller --batch or --window, or --device cpu"):
             values = [self._predict(patches) for patches in torch.split(torch.from_numpy(batch), size)]
-        return np.concatenate(values)
+        return values[0] if len(values) == 1 else np.concatenate(values)
 
     def _predict(self, patches: Tensor) -> Batch:
         if self.device_type == "cuda":  # from pinned memory the GPU fetches it by itself
