@@ -31,8 +31,9 @@ def many(sources: Sequence[str], folder: Path, report: Report, *, dry_run: bool,
     else:
         summary = translate_all(batch, report, apart=True)
         report.text(_told(summary.outcomes))
-        for note in summary.unshown:
-            report.warning(f"{note}, so that it is in no mosaic")
+        if unshown := summary.unshown:
+            more = f"; {len(unshown) - 1} more are named in {summary.path}" if len(unshown) > 1 else ""
+            report.warning(f"{unshown[0]}, so that it is in no mosaic{more}")
         report.result(summary.path, counts=summary.counts)
         is_good = summary.is_good
     if not is_good:

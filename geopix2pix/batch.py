@@ -18,8 +18,15 @@ from geopix2pix.planning import planned
 from geopix2pix.shard import Shard
 from geopix2pix.steadying import Steadied
 
-BESIDE = ("classes", "confidence", "vector", "tiles", "seam_report", "preview")
-"""Results beside the map, each named by a text in which `NAME` stands for the name of the scene."""
+BESIDE = {
+    "classes": ".tif",
+    "confidence": ".tif",
+    "vector": ".gpkg",
+    "tiles": ".mbtiles",
+    "seam_report": ".json",
+    "preview": ".png",
+}
+"""Results beside the map, with the ending of each; they are named by a text in which `NAME` stands for the scene."""
 NAME = "{name}"
 
 
@@ -52,12 +59,18 @@ def batch_of(
     """
     folder = Path(folder)
     inspect.signature(planned).bind("", "", **options)  # a misspelt one is a mistake of the caller, not of each scene
+    named = {(folder / f"{NAME}.tif").resolve()}
     for kind in BESIDE:
-        if options.get(kind) is not None and NAME not in str(options[kind]):
+        if options.get(kind) is None:
+            continue
+        given, wanted = f"--{kind.replace('_', '-')} {options[kind]}", f"{folder / NAME}-{kind}{BESIDE[kind]}"
+        if NAME not in str(options[kind]):
+            raise ConfigError(f"{given}: is one name for many scenes; put {NAME} into it, such as {wanted}")
+        if (path := Path(options[kind]).resolve()) in named:
             raise ConfigError(
-                f"--{kind.replace('_', '-')} {options[kind]}: is one name for many scenes; put {NAME} into it, such as "
-                f"{folder / NAME}-{kind}.tif"
+                f"{given}: is what another result of each scene is called; give another, such as {wanted}"
             )
+        named.add(path)
     if not folder.is_dir() and (folder.exists() or folder.suffix.lower() in (".tif", ".tiff")):
         raise OutputError(
             f"{folder}: many scenes go into a folder, this is a file; name a folder, or make one scene of tiles that "

@@ -19,6 +19,7 @@ from geopix2pix.remote import Source
 
 SIDE = 1024  # pixels of the longer side of each half: a screen shows both
 GUTTER = 16
+MASKED = 128
 STRETCH = (2, 98)  # percentiles of what is not stored in eight bits
 
 Picture = npt.NDArray[np.uint8]
@@ -34,7 +35,8 @@ def side_by_side(
 ) -> bytes:
     """A PNG of the `bands` (1-based, the first three or the first one) of a scene on the left, its map on the right.
 
-    `extent` is the window of the scene that the map shows. What is masked in the result is white on both sides.
+    `extent` is the window of the scene that the map shows, on whatever pixels; both pictures are of one size. What is
+    masked in the result is grey on both sides, for roads are often white.
     `damage` may let damaged blocks of the scene be black.
 
     Raises:
@@ -42,9 +44,9 @@ def side_by_side(
     """
     shown = list(bands[:3]) if len(bands) >= 3 else [bands[0]] * 3
     right, valid = _decimated(result, None, None, max_pixels, Damage())
-    left, _ = _decimated(source, shown, extent, max_pixels, Damage() if damage is None else damage)
+    left, _ = _decimated(source, shown, extent, max_pixels, Damage() if damage is None else damage, valid.shape)
     for picture in (left, right):
-        picture[:, ~valid] = 255
+        picture[:, ~valid] = MASKED
     gutter = np.full((3, left.shape[1], GUTTER), 255, np.uint8)
     both = np.concatenate([left, gutter, right], axis=2)
     with guarded(result, "make a preview of it"), MemoryFile() as file:
@@ -55,13 +57,18 @@ def side_by_side(
 
 
 def _decimated(
-    path: Source, bands: Sequence[int] | None, extent: Window | None, max_pixels: int, damage: Damage
+    path: Source,
+    bands: Sequence[int] | None,
+    extent: Window | None,
+    max_pixels: int,
+    damage: Damage,
+    shape: tuple[int, ...] = (),
 ) -> tuple[Picture, npt.NDArray[np.bool_]]:
-    """At most `SIDE` pixels a side of a window of a raster as red, green and blue, and where it is valid."""
+    """A window of a raster as red, green and blue, and where it is valid; of a shape, or of up to `SIDE` a side."""
     with open_dataset(path, max_pixels=max_pixels) as dataset, guarded(path, "make a preview of it"):
         where = Window(0, 0, dataset.width, dataset.height) if extent is None else extent
         shrink = min(1.0, SIDE / max(where.width, where.height))
-        shape = max(1, round(where.height * shrink)), max(1, round(where.width * shrink))
+        shape = shape or (max(1, round(where.height * shrink)), max(1, round(where.width * shrink)))
         indexes = bands or (dataset.indexes[:3] if dataset.count >= 3 else [1, 1, 1])
         window = RasterioWindow(*where)
         try:
@@ -77,7 +84,7 @@ def _decimated(
 
 
 def _picked(
-    path: Source, dataset: DatasetReader, bands: Sequence[int], where: Window, shape: tuple[int, int], damage: Damage
+    path: Source, dataset: DatasetReader, bands: Sequence[int], where: Window, shape: tuple[int, ...], damage: Damage
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """As many pixels of a window as `shape` has, evenly spread, picked block by block of what can be decoded."""
 

@@ -100,6 +100,7 @@ def test_what_is_wrong_with_the_request_is_told_before_the_first_scene(
     refused: list[tuple[type[Exception], str, Any, dict[str, Any]]] = [
         (ModelFileError, "absent", [scenes], {"model": tmp_path / "absent.onnx"}),
         (ConfigError, "{name}", [scenes], {"classes": out / "classes.tif"}),
+        (ConfigError, "another result of each scene", [scenes], {"classes": out / "a" / ".." / "{name}.tif"}),
         (ConfigError, "onnxruntime", [scenes], {"engine": "onnxruntime"}),
         (OutputError, "is a source itself", [out], {}),
         (GeoPix2PixError, "device", [scenes], {"device": "cuda"}),
@@ -155,6 +156,8 @@ def test_warnings_are_kept_for_each_scene_and_shown_once(tiny_model: Path, tmp_p
     assert len(alike) == 1
     assert all("has no georeference" in " ".join(outcome.warnings) for outcome in summary.outcomes)
     assert len(summary.unshown) == 3 and not summary.mosaics
+    line = run("translate", tmp_path / "scenes", tmp_path / "maps", "--model", tiny_model, "--threads", "1").stderr
+    assert line.count("in no mosaic") == 1 and "2 more are named in" in line
     again = many([tmp_path / "scenes"], tmp_path / "maps", model=tiny_model)
     assert [outcome.warnings for outcome in again.outcomes] == [outcome.warnings for outcome in summary.outcomes]
 

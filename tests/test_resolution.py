@@ -119,6 +119,25 @@ def test_what_is_delivered_is_what_was_computed_seen_on_the_scene(palette_model:
     assert (shown == valid).mean() > 0.97
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_preview_shows_the_scene_on_the_pixels_that_are_delivered(tiny_model: Path, tmp_path: Path, kind) -> None:
+    source = smooth_scene(tmp_path / "scene.tif", kind, 0.25)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = {"deliver": "working", "preview": tmp_path / "both.png"}
+        working = translate(source, tmp_path / "work.tif", model=tiny_model, threads=1, **options)
+        with rasterio.open(tmp_path / "both.png") as png:
+            both = png.read()
+    with rasterio.open(working) as computed:
+        valid, width = computed.dataset_mask() != 0, computed.width
+        grid = GeoGrid(crs=computed.crs, transform=computed.transform)
+    with closing(AlignedView([source], grid, kernel="nearest")) as view:
+        expected, shown = view.read(Window(0, 0, width, len(valid)))
+    left, seen = both[:, :, :width].astype(int), valid & shown
+    assert np.abs(left - expected)[:, seen].mean() < 4, "of 0 to 255; the waves of the scene are 28 pixels long"
+    assert (both[:, :, :width][:, ~valid] == both[:, :, -width:][:, ~valid]).all()
+
+
 def test_a_region_is_delivered_on_the_pixels_of_the_scene(palette_model: Path, tmp_path: Path) -> None:
     source = smooth_scene(tmp_path / "scene.tif", "plain", 0.25)
     with warnings.catch_warnings():
