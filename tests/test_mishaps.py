@@ -31,7 +31,7 @@ REPOSITORY = Path(__file__).parents[1]
 STAGES = ("load", "translate", "assemble", "clean", "deliver", "polygons", "tiles")
 """Where a run may be stopped: while the engine is loaded, and at the first event of each kind."""
 RESULTS = ("map.tif", "classes.tif", "confidence.tif", "polygons.gpkg", "web.mbtiles", "preview.png")
-COLUMNS = 6
+COLUMNS = 5
 # The command line, which sends itself a signal, or has its standard input closed, at a stage.
 STOPPED = """
 import os, signal, sys, time
@@ -73,10 +73,10 @@ main(sys.argv[3:])
 
 @pytest.fixture
 def noise(tmp_path: Path) -> Path:
-    """A scene of six rows of six windows."""
+    """A scene of five rows of five windows."""
     folder = tmp_path / "in"
     folder.mkdir()
-    data = np.random.default_rng(8).integers(0, 255, (3, 288, 288), np.uint8)
+    data = np.random.default_rng(8).integers(0, 255, (3, 240, 240), np.uint8)
     return write_scene(folder / "scene.tif", data, photometric="rgb")
 
 
@@ -191,8 +191,8 @@ def test_a_source_that_is_replaced_while_it_is_read_makes_no_result(
     noise: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     def replace(event: Event) -> None:
-        if event.done == 20:
-            write_scene(noise, np.zeros((3, 288, 288), np.uint8), photometric="rgb")
+        if event.done == 17:
+            write_scene(noise, np.zeros((3, 240, 240), np.uint8), photometric="rgb")
 
     with pytest.raises(RasterError, match="was changed after it was looked at|cannot read"):
         translate(noise, tmp_path / "map.tif", model=tiny_model, threads=1, progress=replace)
@@ -204,7 +204,7 @@ def test_what_disappears_while_it_is_needed_is_told_and_nothing_is_half(
     noise: Path, exported_palette_model: Path, tmp_path: Path, gone: str
 ) -> None:
     def remove(event: Event) -> None:
-        if event.done == 20:
+        if event.done == 17:
             unlink(tmp_path / gone)
 
     (tmp_path / "out").mkdir()
