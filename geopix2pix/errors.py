@@ -13,6 +13,10 @@ class RasterError(GeoPix2PixError, OSError):
     """A raster cannot be opened or read."""
 
 
+class UnreadableError(RasterError):
+    """What holds a raster fails: the file is cut off or damaged, or its drive has gone away."""
+
+
 class OutputError(GeoPix2PixError, OSError):
     """A result cannot be written: it exists, the folder is closed to us, the disk is full, it is being written."""
 

@@ -15,7 +15,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
-from geopix2pix.errors import DownloadError, GeoPix2PixError, GeoPix2PixWarning, RasterError
+from geopix2pix.errors import DownloadError, GeoPix2PixError, GeoPix2PixWarning, RasterError, UnreadableError
 from geopix2pix.remote import OPENED_AS, RemoteFile, Source
 
 DRIVERS = ("GTiff", "JPEG", "PNG", "WEBP", "JP2OpenJPEG", "GIF", "BMP", "HFA", "ENVI", "EHdr")
@@ -65,7 +65,7 @@ def guarded(path: Source, task: str, more: str = "") -> Iterator[None]:
     """An `environment` for reading; `more` is another remedy for damaged files.
 
     Raises:
-        RasterError: whatever fails inside; the message names `path`, the `task` and GDAL's reason.
+        UnreadableError: whatever fails inside; the message names `path`, the `task` and GDAL's reason.
         DownloadError: the same for what a server sends.
     """
     try:
@@ -82,7 +82,7 @@ def guarded(path: Source, task: str, more: str = "") -> Iterator[None]:
             raise DownloadError(f"{path}: cannot {task}: {reason(error)}; {remedy}") from error
         by_system = isinstance(error, OSError) and error.errno is not None  # GDAL's failures have no number
         remedy = "check its name and permissions" if by_system else f"check that the file is complete{more}"
-        raise RasterError(f"{path}: cannot {task}: {reason(error)}; {remedy}") from error
+        raise UnreadableError(f"{path}: cannot {task}: {reason(error)}; {remedy}") from error
 
 
 def _check_sent(path: RemoteFile) -> None:
@@ -132,7 +132,7 @@ def _open(path: Path, max_pixels: int, checked: dict[Path, set[Path]], depth: in
     with guarded(path, "open it as a raster"):
         if not path.is_file():
             found = "a folder" if path.is_dir() else "no such file"
-            raise RasterError(f"{path}: a raster is needed, found {found}; give the path of a local raster file")
+            raise UnreadableError(f"{path}: a raster is needed, found {found}; give the path of a local raster file")
         if str(path.absolute()).startswith("/vsi"):
             raise RasterError(f"{path}: GDAL takes a path that starts with /vsi for a virtual one; move the file")
         drivers = list(DRIVERS)

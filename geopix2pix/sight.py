@@ -10,7 +10,7 @@ from shapely import Geometry
 from geopix2pix.aligned import AlignedView
 from geopix2pix.area import WorkArea
 from geopix2pix.damage import Damage
-from geopix2pix.errors import RasterError
+from geopix2pix.errors import RasterError, UnreadableError
 from geopix2pix.grid import WindowGrid
 from geopix2pix.job import Job
 from geopix2pix.planning import MARGIN
@@ -34,6 +34,21 @@ def opened(job: Job, damage: Damage | None = None) -> RasterReader:
         reader.close()
         raise RasterError(f"{job.source}: was changed after it was looked at; start again, and leave it as it is")
     return reader
+
+
+@contextmanager
+def unchanged(job: Job) -> Iterator[None]:
+    """A context in which the source of a job is read.
+
+    Raises:
+        RasterError: it was changed meanwhile: what was made of it may be half of this and half of that.
+    """
+    try:
+        yield
+    except UnreadableError:
+        opened(job).close()
+        raise
+    opened(job).close()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from geopix2pix.progress import Progress, silent
 from geopix2pix.remote import Source
 from geopix2pix.scene import SceneScaling
 from geopix2pix.seams import measured_seams
-from geopix2pix.sight import opened, shown
+from geopix2pix.sight import shown, unchanged
 from geopix2pix.steadying import Steadied
 from geopix2pix.writer import RasterWriter
 
@@ -97,8 +97,9 @@ def translate(
     file, of which a SceneWarning and a tag of the results tell.
 
     Raises:
-        RasterError: the source cannot be opened or read, or was changed meanwhile.
-        DownloadError: its server does not send what was asked for; finished rows are kept as if it was cancelled.
+        RasterError: the source cannot be opened or was changed meanwhile, or cannot be read any further; then finished
+            rows are kept as if it was cancelled.
+        DownloadError: its server does not send what was asked for; finished rows are kept likewise.
         SceneError: the source does not fit the model; the message says which argument helps.
         RegionError, VectorError: the region cannot be used.
         ModelFileError: the model file cannot be used.
@@ -173,8 +174,8 @@ def run(job: Job, *, rows: range | None = None, engine: Engine | None = None, pr
         parameters = engine.parameters | ({} if engine.device_type == "cpu" else {"batch": batch})
         with _writer(job, parameters, rows) as writer:
             area, paint = scene(job.grid), painter(job)
-            write_rows(area, engine, job.scaling, job.grid, writer, paint, batch, progress, rows, damage)
-            opened(job).close()  # a source that was changed meanwhile may be half of this and half of that
+            with unchanged(job):
+                write_rows(area, engine, job.scaling, job.grid, writer, paint, batch, progress, rows, damage)
             warn_of_damage(job, writer)
             if rows is not None:
                 return shard_folder(job.output, rows)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from geopix2pix.assembly import assemble
 from geopix2pix.carry import StoredCarry
 from geopix2pix.damage import told
-from geopix2pix.errors import Cancelled, DownloadError, GeoPix2PixWarning, OutputError
+from geopix2pix.errors import Cancelled, DownloadError, GeoPix2PixWarning, OutputError, UnreadableError
 from geopix2pix.grid import Window
 from geopix2pix.journal import Line, append_line, differences, read_journal, start_journal
 from geopix2pix.output import SIDECARS, OutputSpec, Product, check_space, check_target, writing
@@ -53,8 +53,8 @@ class RasterWriter:
 
     Row bands go to part files in a folder, OUT.part beside the first target, with a journal. `assemble` makes one file
     of them for each raster and gives it its name; until then no target is touched. A run that was killed, cancelled or
-    interrupted, or whose server or disk failed, goes on after its last finished row when it is started again with equal
-    arguments. Any other failure removes the folder.
+    interrupted, or whose disk, source or server failed, goes on after its last finished row when it is started again
+    with equal arguments. Any other failure removes the folder.
 
     A writer for some `rows` only does a share of the work: its folder, OUT.rows-FIRST-END.part, stays when it is left,
     and another writer takes it over with `adopt`.
@@ -239,11 +239,11 @@ class RasterWriter:
         self._leave(error)
 
     def _leave(self, error: BaseException | None) -> None:
-        """Let go of the target. Finished rows stay if the run was stopped, or a server or disk failed; else nothing."""
+        """Let go of the target. Finished rows stay if the run was stopped, or a disk, a source or its server failed."""
         for band in self._open_bands:
             with suppress(OutputError), writing(self.path):  # what is being written is thrown away
                 band.close()
-        if isinstance(error, OutputError) and self._rows:
+        if isinstance(error, OutputError | UnreadableError) and self._rows:
             with suppress(OSError):  # a file that another program has opened, on Windows
                 self._tidy()  # which makes room
         elif isinstance(error, Exception) and not isinstance(error, Cancelled | DownloadError):

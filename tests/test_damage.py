@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,7 +19,15 @@ from rasterio.shutil import copy
 import geopix2pix.damage
 from geopix2pix import remote, translate
 from geopix2pix.damage import Damage, blocks_in, told
-from geopix2pix.errors import Cancelled, ConfigError, DownloadError, GeoPix2PixWarning, RasterError, SceneWarning
+from geopix2pix.errors import (
+    Cancelled,
+    ConfigError,
+    DownloadError,
+    GeoPix2PixWarning,
+    RasterError,
+    SceneWarning,
+    UnreadableError,
+)
 from geopix2pix.grid import Window
 from geopix2pix.manifest import Manifest
 from geopix2pix.parts import shard_folder
@@ -220,6 +229,37 @@ def test_to_stop_is_the_default_and_names_the_remedy(tiny_model: Path, tmp_path:
             translate(path, tmp_path / "map.tif", model=tiny_model, **options)
     with pytest.raises(ConfigError, match="--damaged skip"):
         translate(path, tmp_path / "map.tif", model=tiny_model, damaged="skip")
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_a_source_that_fails_for_a_while_costs_no_finished_row(tiny_model: Path, tmp_path: Path) -> None:
+    """As when the drive that holds it goes away: when it is there again, it is the same file."""
+    path, target = scene(tmp_path / "scene.tif", data=noise()), tmp_path / "map.tif"
+    whole = translate(path, tmp_path / "whole.tif", model=tiny_model, threads=1).read_bytes()
+    content, times = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    damage(path, (1, 3))
+    os.utime(path, ns=times)
+    for _ in range(2):
+        with pytest.raises(UnreadableError, match="cannot read"):
+            translate(path, target, model=tiny_model, threads=1)
+    path.write_bytes(content)
+    os.utime(path, ns=times)
+    events: list[Event] = []
+    assert translate(path, target, model=tiny_model, threads=1, progress=events.append).read_bytes() == whole
+    begun = next(event for event in events if event.stage == "translate")
+    assert 0 < begun.done < begun.total
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["map.tif", "scene.tif", "whole.tif"]
+
+
+def test_rows_of_a_source_that_was_changed_when_it_failed_are_not_kept(tiny_model: Path, tmp_path: Path) -> None:
+    path = scene(tmp_path / "scene.tif", data=noise())
+
+    def cut(event: Event) -> None:
+        if event.done:
+            os.truncate(path, path.stat().st_size // 2)
+
+    with pytest.raises(RasterError, match="was changed"):
+        translate(path, tmp_path / "map.tif", model=tiny_model, threads=1, progress=cut)
     assert [file.name for file in tmp_path.iterdir()] == ["scene.tif"]
 
 
