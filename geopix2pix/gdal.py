@@ -185,15 +185,16 @@ def _check_dataset(path: Source, dataset: DatasetReader, max_pixels: int) -> Non
 def _make_room(dataset: DatasetReader) -> None:
     """Let GDAL's cache, one for all rasters, hold the blocks that a window touches twice: wide strips, large tiles.
 
-    With less room they would be decoded for each band, and again for each neighbouring window.
+    With less room they would be decoded for each band and for each neighbouring window. For the widest strips no room
+    would be enough, and none is made.
     """
-    needed = 0
+    touched = 0
     for shape, dtype in zip(dataset.block_shapes, dataset.dtypes, strict=True):
         sides = zip(shape, dataset.shape, strict=True)
         rows, cols = (min(-(-(SEEN - 1) // side) + 1, -(-whole // side)) * side for side, whole in sides)
-        needed += 2 * rows * cols * np.dtype(dtype).itemsize
-    if needed > CACHE_BYTES:
-        SETTINGS["GDAL_CACHEMAX"] = max(SETTINGS["GDAL_CACHEMAX"], min(needed, MAX_CACHE_BYTES))
+        touched += rows * cols * np.dtype(dtype).itemsize
+    if CACHE_BYTES // 2 < touched <= MAX_CACHE_BYTES:
+        SETTINGS["GDAL_CACHEMAX"] = max(SETTINGS["GDAL_CACHEMAX"], min(2 * touched, MAX_CACHE_BYTES))
 
 
 def _is_vrt(path: Path) -> bool:
