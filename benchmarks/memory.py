@@ -1,8 +1,9 @@
-"""Peak memory of translations of several sizes: `python -m benchmarks.memory [SIDE | WIDTHxHEIGHT ...] [--default]`.
+"""Peak memory of translations of several sizes: `python -m benchmarks.memory [SIDE | WIDTHxHEIGHT ...] [OPTIONS]`.
 
-Each scene is translated by a process of its own, with a tiny network, or with `--default` by the model in the package,
-once with each engine. Printed is the most main memory that the process held (VmHWM of Linux), in all and stage by
-stage: `translate` is the loop over windows, `assemble` the making of the COG and its comparison with the parts.
+Scenes are mosaics of one deflate-tiled picture, or with `--strips` files in strips of one row. Each is translated by a
+process of its own, with a tiny network, or with `--default` by the model in the package, once with each engine. Printed
+is the most main memory that the process held (VmHWM of Linux), in all and stage by stage: `translate` is the loop over
+windows, `assemble` the making of the COG and its comparison with the parts.
 """
 
 import re
@@ -76,11 +77,12 @@ def main(arguments: list[str]) -> None:
         # In a process of its own: what has loaded torch must not lend its size to its children.
         code = prepare + ("" if default else "; tiny_model(f / 'tiny.onnx')")
         subprocess.run([sys.executable, "-W", "ignore", "-c", code, name], check=True, capture_output=True)
-        from benchmarks.scenes import repeated
+        from benchmarks.scenes import repeated, striped
 
+        make = striped if "--strips" in arguments else repeated
         for engine in ("torch", "onnxruntime") if default else ("onnxruntime",):
             peaks = [
-                measured(repeated(folder, folder / "picture.tif", size[0], size[-1]), folder / "map.tif", model, engine)
+                measured(make(folder, folder / "picture.tif", size[0], size[-1]), folder / "map.tif", model, engine)
                 for size in sizes
             ]
             print(f"{engine}: from the least to the most {100 * (max(peaks) / min(peaks) - 1):.1f} %")

@@ -32,7 +32,11 @@ def written(path: Path, data: np.ndarray) -> Path:
 
 def tiled(path: Path, data: np.ndarray, width: int, height: int) -> Path:
     """A deflate-tiled scene that repeats `data`, each time in another brightness."""
-    form = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate"}
+    return _filled(path, data, width, height, {"tiled": True, "blockxsize": 256, "blockysize": 256})
+
+
+def _filled(path: Path, data: np.ndarray, width: int, height: int, layout: dict[str, Any]) -> Path:
+    form = {"driver": "GTiff", "compress": "deflate", **layout}
     size = {"width": width, "height": height, "count": len(data), "dtype": "uint8", "photometric": "rgb"}
     high, wide = data.shape[1:]
     with rasterio.open(path, "w", **form, **size, **PLACE) as out:
@@ -42,6 +46,12 @@ def tiled(path: Path, data: np.ndarray, width: int, height: int) -> Path:
             part = data[:, : int(window.height), : int(window.width)]
             out.write(np.minimum(part, 255 - shade) + shade, window=window)
     return path
+
+
+def striped(folder: Path, source: Path, width: int, height: int) -> Path:
+    """A file that shows `source` side by side, deflated in strips as wide as the scene, of one row each."""
+    with rasterio.open(source) as dataset:
+        return _filled(folder / f"{width}x{height}.tif", dataset.read(), width, height, {"blockysize": 1})
 
 
 def repeated(folder: Path, source: Path, width: int, height: int) -> Path:
