@@ -25,7 +25,7 @@ PROVENANCE = {
 def publish(model: Path, version: str) -> None:
     """Write the model as the default of the package, in both forms."""
     trained = ModelFile.load(model)
-    provenance = {**PROVENANCE, "training": f"from streets 0.1, {trained.manifest.provenance['training']}"}
+    provenance = {**PROVENANCE, "training": f"from streets 0.2, {trained.manifest.provenance['training']}"}
     manifest = replace(trained.manifest, name="streets", version=version, provenance=provenance)
     write_model(default_model(), manifest, trained.weights)
     exported = export_model(default_model(), default_model(exported=True), overwrite=True)

@@ -135,7 +135,7 @@ def test_one_button_puts_the_map_above_its_source(panel: Panel, sample: Path, tm
 
     children = QgsProject.instance().layerTreeRoot().children()
     group = children[[child.name() for child in children].index("scene") - 1]
-    assert group.name() == "scene: streets 0.2"
+    assert group.name() == "scene: streets 0.3"
     classes, painted, confidence = (node.layer() for node in group.children())
     assert [Path(layer.source()).name for layer in (classes, painted, confidence)] == [
         "karte_classes.tif", "karte.tif", "karte_confidence.tif",
@@ -293,7 +293,7 @@ def test_a_source_that_is_removed_meanwhile_is_not_missed(panel: Panel, sample: 
     QgsProject.instance().removeMapLayer(scene.id())
     assert "done" in end_of(panel)
     (group,) = QgsProject.instance().layerTreeRoot().children()
-    assert group.name() == "scene: streets 0.2"
+    assert group.name() == "scene: streets 0.3"
 
 
 def test_the_options_choose_the_environment(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
