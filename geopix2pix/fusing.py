@@ -28,7 +28,7 @@ def fused(network: nn.Module, example: Tensor) -> nn.Module:
                 setattr(parent, name, getattr(layer, "act", nn.Identity()))  # timm's norms have one built in
     with torch.inference_mode():
         expected = network(example)
-        same = torch.allclose(copied(example), expected, rtol=0, atol=ROUNDING * float(expected.abs().max()))
+        same = (copied(example) - expected).abs().max() <= ROUNDING * expected.abs().max()  # no number is the same
     return copied if same else network
 
 

@@ -62,7 +62,8 @@ def traced(
                 verbose=False,
             )
             assert program is not None, "it returns a program with dynamo=True"
-            optimizer.fold_constants(program.model)
+            # Shapes are computed, weights are not: kernels that are cut and summed stay whole in the file.
+            optimizer.fold_constants(program.model, input_size_limit=LEAST_HALVED)
             optimizer.remove_unused_nodes(program.model)
             model = program.model_proto
     except (ImportError, TypeError, RuntimeError) as error:

@@ -385,8 +385,12 @@ def test_norms_stay_where_something_else_reads_what_the_convolution_answers():
         def forward(self, x):
             return self.norm(F.relu_(self.conv(x)))
 
+    class Endless(Shared):
+        def forward(self, x):
+            return self.norm(self.conv(x)) * torch.nan
+
     torch.manual_seed(0)
-    for network in (Shared().eval(), Changed().eval()):
+    for network in (Shared().eval(), Changed().eval(), Endless().eval()):
         assert len(batch_norms(fused(network, scenes()))) == 1
 
 
