@@ -6,11 +6,11 @@ them, in turns. Printed are the seconds for a million pixels: the least and the 
 
 import copy
 import statistics
-import time
+from functools import partial
 
 import torch
-from torch import Tensor, nn
 
+from benchmarks.translate import seconds
 from geopix2pix.engine import package_model
 from geopix2pix.model import ModelFile
 from geopix2pix.torch_engine import TorchEngine
@@ -19,20 +19,16 @@ THREADS, ROUNDS = 2, 7
 SHAPES = ((1, 1024), (4, 512), (1, 512))  # batch and side of the windows
 
 
-def seconds(network: nn.Module, patches: Tensor) -> float:
-    begin = time.perf_counter()
-    with torch.inference_mode():
-        network(patches)
-    return time.perf_counter() - begin
-
-
 def main() -> None:
     """Print a line for each shape and layout."""
     last = TorchEngine(ModelFile.load(package_model("torch")), "cpu", THREADS).network
     networks = {"channels last": last, "channels first": copy.deepcopy(last).to(memory_format=torch.contiguous_format)}
     for batch, side in SHAPES:
         patches = torch.rand(batch, 3, side, side) * 2 - 1
-        rounds = [{name: seconds(network, patches) for name, network in networks.items()} for _ in range(ROUNDS)]
+        with torch.inference_mode():
+            rounds = [
+                {name: seconds(partial(network, patches)) for name, network in networks.items()} for _ in range(ROUNDS)
+            ]
         for name in networks:
             found = [times[name] * 1e6 / (batch * side**2) for times in rounds]
             least, middle = min(found), statistics.median(found)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from geopix2pix.engine import Engine
 from geopix2pix.errors import DeviceMemoryError, GeoPix2PixWarning
+from geopix2pix.patches import joined
 
 Batch = npt.NDArray[np.float32]
 
@@ -42,7 +43,7 @@ class Batches:
                 self._halve()
             else:
                 done += len(part)
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        return joined(answers)
 
     def _filled(self, part: Batch) -> Batch:
         if not self._fills or len(part) == self._size:

@@ -19,7 +19,7 @@ def fused(network: nn.Module, example: Tensor) -> nn.Module:
     answer, too, is left as it is.
     """
     copied = copy.deepcopy(network)
-    followed = _followed(copied, example)
+    expected, followed = _followed(copied, example)
     for parent in list(copied.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.BatchNorm2d) and (conv := followed.get(layer)):
@@ -27,13 +27,12 @@ def fused(network: nn.Module, example: Tensor) -> nn.Module:
                 conv.weight, conv.bias = merged.weight, merged.bias
                 setattr(parent, name, getattr(layer, "act", nn.Identity()))  # timm's norms have one built in
     with torch.inference_mode():
-        expected = network(example)
         same = (copied(example) - expected).abs().max() <= ROUNDING * expected.abs().max()  # no number is the same
     return copied if same else network
 
 
-def _followed(network: nn.Module, example: Tensor) -> dict[nn.Module, nn.Conv2d]:
-    """For each batch norm that reads what a convolution answers, that one; found by computing the example."""
+def _followed(network: nn.Module, example: Tensor) -> tuple[Tensor, dict[nn.Module, nn.Conv2d]]:
+    """The answer to the example; for each batch norm that reads what a convolution answers on the way, that one."""
     answers: dict[nn.Conv2d, tuple[Tensor, int]] = {}
     followed: dict[nn.Module, nn.Conv2d] = {}
 
@@ -48,7 +47,7 @@ def _followed(network: nn.Module, example: Tensor) -> dict[nn.Module, nn.Conv2d]
     hooks = [norm.register_forward_pre_hook(read) for norm in batch_norms(network)]
     hooks += [layer.register_forward_hook(answered) for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     with torch.no_grad():
-        network(example)
+        found: Tensor = network(example)
     for hook in hooks:
         hook.remove()
-    return followed
+    return found, followed

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from geopix2pix.blend import Blender
 from geopix2pix.grid import Window, WindowGrid
 from geopix2pix.normalize import Scaling
+from geopix2pix.patches import joined
 from geopix2pix.pipeline import ahead
 from geopix2pix.raster import Patch
 
@@ -54,16 +55,12 @@ def pieces(
     """
     grid = blender.grid
     for reads in ahead(_batches(source, scaling, grid, batch, first_row)):
-        computed = [read.scaled for read in reads if read.scaled is not None]
-        outputs = (values for _, alike in groupby(computed, np.shape) for values in predict(_stacked(list(alike))))
+        computed = [read.scaled[None] for read in reads if read.scaled is not None]
+        outputs = (values for _, alike in groupby(computed, np.shape) for values in predict(joined(list(alike))))
         for column, row, seen, scaled, valid in reads:
             whole = grid.window_at(column, row)
             window, values = blender.add(column, row, None if scaled is None else _placed(next(outputs), seen, whole))
             yield Piece(column, row, window, values, valid[window.shifted(-seen.col, -seen.row).slices])
-
-
-def _stacked(scaled: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    return scaled[0][None] if len(scaled) == 1 else np.stack(scaled)
 
 
 def _batches(

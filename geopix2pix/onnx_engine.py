@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from geopix2pix.errors import ConfigError, DeviceMemoryError, ModelFileError
 from geopix2pix.model import ModelFile
+from geopix2pix.patches import joined
 
 Batch = npt.NDArray[np.float32]
 POOL = 1 << 30
@@ -67,8 +68,7 @@ class OnnxEngine:
             ModelFileError: the graph cannot be computed, or answers with something else.
         """
         # One by one: what a patch becomes must not depend on its company, and batches save no time on a CPU.
-        answers = [self._answer(patch[None]) for patch in batch]
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+        return joined([self._answer(patch[None]) for patch in batch])
 
     def _answer(self, patch: Batch) -> Batch:
         expected = (1, self.manifest.generator.out_channels, *patch.shape[2:])

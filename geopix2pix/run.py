@@ -93,14 +93,18 @@ class Run:
         size = self.config.batch // parts
         starts = range((first * parts + part) * size, last * self.config.batch, self.config.batch)
         numbers = (number for start in starts for number in range(start, start + size))
-        workers = self.config.workers
-        loader = DataLoader(self.training, size, sampler=numbers, num_workers=workers, worker_init_fn=leave_group)
-        return _plainly(loader)
+        return self._loaded(self.training, size, numbers)
 
     def validation_batches(self) -> Iterator[Item]:
         """All crops by which the model is judged."""
+        return self._loaded(self.validation, self.config.batch)
+
+    def _loaded(
+        self, tiles: PairedTiles | StillTiles, size: int, numbers: Iterable[int] | None = None
+    ) -> Iterator[Item]:
+        """Batches of a size of the crops with those numbers, or of all, made by the workers if there are any."""
         workers = self.config.workers
-        return _plainly(DataLoader(self.validation, self.config.batch, num_workers=workers, worker_init_fn=leave_group))
+        return _plainly(DataLoader(tiles, size, sampler=numbers, num_workers=workers, worker_init_fn=leave_group))
 
 
 def _plainly(batches: Iterable[Item]) -> Iterator[Item]:

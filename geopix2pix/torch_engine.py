@@ -10,6 +10,7 @@ from geopix2pix.errors import ConfigError, DeviceMemoryError, ModelFileError
 from geopix2pix.fusing import fused
 from geopix2pix.manifest import Manifest
 from geopix2pix.model import ModelFile
+from geopix2pix.patches import joined
 
 Batch = npt.NDArray[np.float32]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -113,7 +114,7 @@ class TorchEngine:
         size = 1 if self.device_type == "cpu" else len(batch)
         with device.enough_memory("give a smaller --batch or --window, or --device cpu"):
             values = [self._predict(patches) for patches in torch.split(torch.from_numpy(batch), size)]
-        return values[0] if len(values) == 1 else np.concatenate(values)
+        return joined(values)
 
     def _predict(self, patches: Tensor) -> Batch:
         if self.device_type == "cuda":  # from pinned memory the GPU fetches it by itself

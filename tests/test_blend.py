@@ -39,6 +39,13 @@ def positions(grid):
     return np.linspace(1, 65535, np.prod(shape)).astype(np.uint16).reshape(shape)
 
 
+def random_patches(grid):
+    """A patch of random values for each window of a grid."""
+    return {
+        place: np.random.default_rng(place).uniform(-1, 1, (BANDS, grid.window, grid.window)) for place in places(grid)
+    }
+
+
 def patch_of(raster, grid, column, row):
     """What a window sees of a raster where it has weight; everything else that it sees is not a number."""
     window, support = grid.window_at(column, row), grid.support(column, row)
@@ -100,9 +107,7 @@ def test_the_blend_is_the_weighted_sum_of_patches_that_differ(grid, seed):
 @laws
 @given(grids(), st.data())
 def test_a_resumed_blend_is_the_undisturbed_one(grid, data):
-    patches = {
-        place: np.random.default_rng(place).uniform(-1, 1, (BANDS, grid.window, grid.window)) for place in places(grid)
-    }
+    patches = random_patches(grid)
     undisturbed = mosaic(Blender(grid, BANDS), patches)
     stop = data.draw(st.integers(0, grid.rows))
     earlier = {place: patch for place, patch in patches.items() if place[1] < stop}
@@ -118,9 +123,7 @@ def test_a_resumed_blend_is_the_undisturbed_one(grid, data):
 @given(grids(), st.data())
 def test_what_a_row_leaves_depends_on_its_own_windows_alone(grid, data):
     """So a run that has lost it computes one row again, and not all."""
-    patches = {
-        place: np.random.default_rng(place).uniform(-1, 1, (BANDS, grid.window, grid.window)) for place in places(grid)
-    }
+    patches = random_patches(grid)
     undisturbed = mosaic(Blender(grid, BANDS), patches)
     row = data.draw(st.integers(1, grid.rows)) - 1
     again = Blender(grid, BANDS)

@@ -31,7 +31,7 @@ class Layer(NamedTuple):
 # A new module is placed here, deliberately. Rasters and networks do not know each other; nor do training and
 # translation.
 LAYERS = {
-    "values": Layer("errors progress files architecture palette records labels runlog child", "", "numpy"),
+    "values": Layer("errors progress files architecture palette records labels runlog child patches", "", "numpy"),
     "ogr": Layer("ogr", "", "pyogrio"),
     "pixels": Layer("grid normalize blend fill registration calibration", "values", "numpy"),
     "rasters": Layer(

@@ -157,14 +157,20 @@ def test_batches_and_interruptions_do_not_change_a_byte(masked_scene: Path, tiny
         assert resumed[0] % 5 == 0
 
 
-def test_a_changed_source_is_noticed(masked_scene: Path, tiny_model: Path, tmp_path: Path) -> None:
+def cancelled(scene: Path, model: Path, output: Path) -> Path:
+    """A result that was given up after eleven windows."""
+
     def cancel(event: Event) -> None:
         if event.done == 11:
             raise Cancelled("enough")
 
-    output = tmp_path / "out.tif"
     with pytest.raises(Cancelled):
-        translate(masked_scene, output, model=tiny_model, progress=cancel)
+        translate(scene, output, model=model, progress=cancel)
+    return output
+
+
+def test_a_changed_source_is_noticed(masked_scene: Path, tiny_model: Path, tmp_path: Path) -> None:
+    output = cancelled(masked_scene, tiny_model, tmp_path / "out.tif")
     write_scene(masked_scene, np.full((3, 150, 230), 9, np.uint8), photometric="rgb")
     with pytest.warns(UserWarning, match="starting anew"):
         translate(masked_scene, output, model=tiny_model)
@@ -175,13 +181,7 @@ def test_a_changed_source_is_noticed(masked_scene: Path, tiny_model: Path, tmp_p
 def test_rows_of_a_version_with_other_windows_are_not_gone_on_with(
     masked_scene: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    def cancel(event: Event) -> None:
-        if event.done == 11:
-            raise Cancelled("enough")
-
-    output = tmp_path / "out.tif"
-    with pytest.raises(Cancelled):
-        translate(masked_scene, output, model=tiny_model, progress=cancel)
+    output = cancelled(masked_scene, tiny_model, tmp_path / "out.tif")
     journal = tmp_path / "out.tif.part" / "journal.jsonl"
     lines = read_journal(journal)
     start_journal(journal, [lines[0] | {"format": 3}, *lines[1:]])
